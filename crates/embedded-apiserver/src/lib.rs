@@ -1,0 +1,1 @@
+//! A generic in-memory Kubernetes API server that kube clients and kubectl can talk to.

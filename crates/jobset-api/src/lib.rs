@@ -1,0 +1,1 @@
+//! The JobSet API: types, names, labels, conditions, defaulting, validation, CRD, feature gates.

@@ -1,0 +1,2 @@
+//! The jobset command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The JobSet operator: caches, queue and executor around the planner.

@@ -1,0 +1,1 @@
+//! Decides what to do next for one JobSet: a pure, total, deterministic planner.
