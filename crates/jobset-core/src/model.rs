@@ -239,6 +239,17 @@ pub enum Terminal {
     Failed,
 }
 
+impl Terminal {
+    /// The value of `status.terminalState`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => constants::COMPLETED,
+            Self::Failed => constants::FAILED,
+        }
+    }
+}
+
 impl Plan {
     /// Whether there is nothing to do, write, send or wait for.
     #[must_use]

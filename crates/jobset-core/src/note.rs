@@ -1,5 +1,7 @@
 //! Texts of events: bounded, verbatim, and the first things first.
 
+use std::fmt::Write as _;
+
 /// The API server refuses events whose note is longer than this many bytes.
 pub const MAX_BYTES: usize = jobset_api::constants::events::MAX_NOTE_LENGTH;
 
@@ -65,7 +67,7 @@ fn finish(mut note: String, rest: usize) -> String {
     if rest == 0 {
         note.pop();
     } else {
-        note.push_str(&format!("… and {rest} more"));
+        let _ = write!(note, "… and {rest} more");
     }
     note
 }

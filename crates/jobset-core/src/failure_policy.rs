@@ -1,0 +1,357 @@
+//! What a failed Job means for the JobSet.
+
+use jobset_api::constants::{self, events, messages, reasons};
+use jobset_api::{FailurePolicy, FailurePolicyAction, FailurePolicyRule, JobSetStatus};
+use regex::Regex;
+
+use crate::buckets::{self, Child};
+use crate::conditions::Change;
+use crate::draft::Draft;
+use crate::model::{ChildJob, Event, EventType, JobOutcome, OutcomeKind, Terminal};
+use crate::patterns;
+use crate::roles::Roles;
+
+/// A rule with its patterns compiled. A pattern that does not compile is left out and never
+/// matches; the others still count.
+struct Rule<'p> {
+    spec: &'p FailurePolicyRule,
+    patterns: Vec<Regex>,
+}
+
+/// Decides about the failed Jobs of one snapshot and changes status, conditions and events.
+///
+/// The first rule that matches any failed Job decides, for the earliest failure among those it
+/// matches. Restarts of single Jobs are decided for all failed Jobs at once, in the same order,
+/// until a decision concerns the whole JobSet; the counters end up as if each had its own
+/// reconcile.
+pub(crate) fn decide(
+    policy: Option<&FailurePolicy>,
+    failed: &[Child<'_>],
+    roles: &Roles<'_>,
+    individual: bool,
+    draft: &mut Draft,
+) {
+    let mut open = by_time(failed);
+    draft.work.jobs += open.len() as u64;
+    let Some(policy) = policy else {
+        if let Some(first) = open.first() {
+            fail(
+                reasons::FAILED_JOBS,
+                messages::FAILED_JOBS,
+                first.job,
+                draft,
+            );
+        }
+        return;
+    };
+    let rules = compile(policy, draft);
+    for rule in &rules {
+        let mut left = Vec::new();
+        for child in open {
+            draft.work.rules += 1;
+            if !applies(rule, child.job) {
+                left.push(child);
+                continue;
+            }
+            let decision = Decision {
+                policy,
+                rule: Some(rule.spec),
+                individual,
+            };
+            if decision.apply(&rule.spec.action, child, roles, draft) == Reach::JobSet {
+                return;
+            }
+        }
+        open = left;
+    }
+    if let Some(first) = open.first() {
+        let decision = Decision {
+            policy,
+            rule: None,
+            individual,
+        };
+        decision.apply(&FailurePolicyAction::RestartJobSet, *first, roles, draft);
+    }
+}
+
+/// The failed Jobs, earliest failure first. Times have whole seconds, so ties are common; the name
+/// breaks them, and the answer does not depend on the order of a cache.
+fn by_time<'a>(failed: &[Child<'a>]) -> Vec<Child<'a>> {
+    let mut list: Vec<_> = failed
+        .iter()
+        .filter(|child| failure(child.job).is_some())
+        .copied()
+        .collect();
+    list.sort_by(|a, b| {
+        let time = |child: &Child<'_>| failure(child.job).and_then(|f| f.time);
+        time(a)
+            .cmp(&time(b))
+            .then_with(|| a.job.name.cmp(&b.job.name))
+    });
+    list
+}
+
+fn failure(job: &ChildJob) -> Option<&JobOutcome> {
+    job.outcome
+        .as_ref()
+        .filter(|outcome| outcome.kind == OutcomeKind::Failed)
+}
+
+fn compile<'p>(policy: &'p FailurePolicy, draft: &mut Draft) -> Vec<Rule<'p>> {
+    let mut compiled = Vec::with_capacity(policy.rules.len());
+    for spec in &policy.rules {
+        let mut list = Vec::new();
+        for pattern in &spec.on_job_failure_message_patterns {
+            match patterns::compile(pattern) {
+                Ok(regex) => list.push(regex),
+                Err(e) => draft.warn(|| {
+                    format!(
+                        "failure policy rule {:?}: pattern {pattern:?} is skipped: {}",
+                        spec.name, e.0
+                    )
+                }),
+            }
+        }
+        compiled.push(Rule {
+            spec,
+            patterns: list,
+        });
+    }
+    compiled
+}
+
+/// Whether a rule is about the failure of this Job: reason, message and replicated job all fit. A
+/// Job without the name of its replicated job fits no rule, not even one without targets.
+fn applies(rule: &Rule<'_>, job: &ChildJob) -> bool {
+    let Some(failure) = failure(job) else {
+        return false;
+    };
+    let spec = rule.spec;
+    let reason = spec.on_job_failure_reasons.is_empty()
+        || spec.on_job_failure_reasons.contains(&failure.reason);
+    let message = spec.on_job_failure_message_patterns.is_empty()
+        || rule
+            .patterns
+            .iter()
+            .any(|pattern| pattern.is_match(&failure.message));
+    let target = match job.replicated_job.as_deref() {
+        None | Some("") => false,
+        Some(name) => {
+            spec.target_replicated_jobs.is_empty()
+                || spec
+                    .target_replicated_jobs
+                    .iter()
+                    .any(|target| target == name)
+        }
+    };
+    reason && message && target
+}
+
+/// What a decision concerned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// One Job: go on with the other failed ones.
+    Job,
+    /// The JobSet: nothing more to decide.
+    JobSet,
+}
+
+/// The context in which an action is applied.
+struct Decision<'p> {
+    policy: &'p FailurePolicy,
+    /// The rule that matched, if any.
+    rule: Option<&'p FailurePolicyRule>,
+    /// Gate `RestartJob`.
+    individual: bool,
+}
+
+impl Decision<'_> {
+    fn apply(
+        &self,
+        action: &FailurePolicyAction,
+        child: Child<'_>,
+        roles: &Roles<'_>,
+        draft: &mut Draft,
+    ) -> Reach {
+        use FailurePolicyAction as A;
+        let job = child.job;
+        match action {
+            A::FailJobSet => {
+                fail(
+                    reasons::FAIL_JOBSET_ACTION,
+                    &messages::applying_action(action),
+                    job,
+                    draft,
+                );
+            }
+            A::RestartJobSet if self.used_up(draft.status()) => {
+                fail(
+                    reasons::REACHED_MAX_RESTARTS,
+                    messages::REACHED_MAX_RESTARTS,
+                    job,
+                    draft,
+                );
+            }
+            A::RestartJobSet | A::RestartJobSetAndIgnoreMaxRestarts => {
+                self.restart_all(action, job, draft);
+            }
+            A::RestartJob | A::RestartJobAndIgnoreMaxRestarts => {
+                let place = self.place_of(child, roles);
+                match place {
+                    Err(why) => {
+                        draft.warn(|| {
+                            format!(
+                                "{action} cannot be applied to job {:?}: {why}; restarting the \
+                                 whole JobSet instead",
+                                job.name
+                            )
+                        });
+                        self.apply(&A::RestartJobSet, child, roles, draft);
+                    }
+                    Ok(_) if *action == A::RestartJob && self.used_up(draft.status()) => {
+                        let message = messages::REACHED_MAX_RESTARTS;
+                        fail(reasons::REACHED_MAX_RESTARTS, message, job, draft);
+                    }
+                    Ok(place) => {
+                        restart_one(action, place, job, draft);
+                        return Reach::Job;
+                    }
+                }
+            }
+            A::Unknown(text) => {
+                draft.warn(|| {
+                    format!(
+                        "unknown failure policy action {text:?}; restarting the JobSet, which is \
+                         the default"
+                    )
+                });
+                self.apply(&A::RestartJobSet, child, roles, draft);
+            }
+        }
+        Reach::JobSet
+    }
+
+    /// Whether the budget of counted restarts is used up. Restarts of the JobSet and of single
+    /// Jobs share it.
+    fn used_up(&self, status: &JobSetStatus) -> bool {
+        let max = i64::from(self.policy.max_restarts());
+        let global = i64::from(status.restarts_count_towards_max);
+        let single: i64 = if self.individual {
+            let lists = status.replicated_jobs_status.iter();
+            lists
+                .flat_map(|s| &s.job_restarts_count_towards_max)
+                .map(|n| i64::from(*n))
+                .sum()
+        } else {
+            0
+        };
+        global >= max || global + single >= max
+    }
+
+    fn restart_all(&self, action: &FailurePolicyAction, job: &ChildJob, draft: &mut Draft) {
+        let counted = *action == FailurePolicyAction::RestartJobSet;
+        draft.change_status(|status| {
+            status.restarts = status.restarts.saturating_add(1);
+            if counted {
+                status.restarts_count_towards_max =
+                    status.restarts_count_towards_max.saturating_add(1);
+            }
+            true
+        });
+        let reason = self.rule.map_or_else(
+            || reasons::DEFAULT_FAILURE_POLICY.to_owned(),
+            |rule| reasons::failure_policy_rule(&rule.name),
+        );
+        let message =
+            messages::with_first_failed_job(&messages::applying_action(action), &job.name);
+        draft.condition_after(
+            None,
+            Change::warning(constants::RESTARTING_JOBSET, &reason, &message),
+        );
+        draft.event_always(warning(events::failure_policy_action(action), &message));
+    }
+
+    /// Which counter an individual restart of this Job bumps.
+    fn place_of<'r>(
+        &self,
+        child: Child<'_>,
+        roles: &'r Roles<'_>,
+    ) -> Result<Place<'r>, &'static str> {
+        if !self.individual {
+            return Err("the feature gate RestartJob is disabled");
+        }
+        let role = child
+            .role
+            .and_then(|position| roles.get(position))
+            .ok_or("its replicatedjob-name label is missing or names none of the spec")?;
+        let index =
+            buckets::index(child.job).ok_or("its job-index label is missing or no index")?;
+        let limit = i64::from(constants::MAX_REPLICAS_FOR_RESTART_JOB);
+        let length = role.place.replicas.min(limit);
+        let length = usize::try_from(length).unwrap_or(0);
+        if index >= length {
+            return Err("its index is out of range");
+        }
+        Ok(Place {
+            role: role.place.name,
+            index,
+            length,
+        })
+    }
+}
+
+/// A per-Job restart counter.
+struct Place<'r> {
+    role: &'r str,
+    index: usize,
+    /// Length of the counter list when it is made.
+    length: usize,
+}
+
+fn restart_one(action: &FailurePolicyAction, place: Place<'_>, job: &ChildJob, draft: &mut Draft) {
+    let counted = *action == FailurePolicyAction::RestartJob;
+    draft.change_status(|status| {
+        let entries = &mut status.replicated_jobs_status;
+        if let Some(entry) = entries.iter_mut().find(|entry| entry.name == place.role) {
+            bump(&mut entry.job_restarts, &place);
+            if counted {
+                bump(&mut entry.job_restarts_count_towards_max, &place);
+            }
+        }
+        true
+    });
+    let message = messages::with_first_failed_job(&messages::applying_action(action), &job.name);
+    draft.event_always(warning(events::failure_policy_action(action), &message));
+}
+
+fn bump(list: &mut Vec<i32>, place: &Place<'_>) {
+    if list.len() < place.length {
+        list.resize(place.length, 0);
+    }
+    if let Some(counter) = list.get_mut(place.index) {
+        *counter = counter.saturating_add(1);
+    }
+}
+
+/// The JobSet fails for good.
+fn fail(reason: &str, message: &str, job: &ChildJob, draft: &mut Draft) {
+    let message = messages::with_first_failed_job(message, &job.name);
+    draft.condition_after(None, Change::warning(constants::FAILED, reason, &message));
+    draft.condition_after(
+        None,
+        Change::cleared(
+            constants::RESTARTING_JOBSET,
+            reasons::JOBSET_FAILED,
+            messages::JOBSET_FAILED,
+        ),
+    );
+    draft.terminal(Terminal::Failed);
+}
+
+fn warning(reason: String, message: &str) -> Event {
+    Event {
+        type_: EventType::Warning,
+        reason,
+        note: crate::note::truncated(message),
+    }
+}

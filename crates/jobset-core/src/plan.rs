@@ -1,0 +1,200 @@
+//! One plan from top to bottom.
+
+use jobset_api::constants::{self, messages, reasons};
+use jobset_api::{Feature, FeatureGates, RestartStrategy};
+use k8s_openapi::jiff::Timestamp;
+
+use crate::buckets::{Buckets, Child};
+use crate::conditions::{self, Change};
+use crate::counts::{self, Counts};
+use crate::draft::Draft;
+use crate::model::{Action, Observed, Plan, Propagation, StepKind, Terminal};
+use crate::roles::Roles;
+use crate::work::Work;
+use crate::{claims, create, failure_policy, resume, service, success_policy, suspend, ttl};
+
+/// What to do next for this JobSet. Total and deterministic; `now` is only used for the times of
+/// conditions and for the time to live.
+///
+/// ```
+/// # use std::collections::BTreeSet;
+/// use jobset_api::{FeatureGates, JobSet};
+/// use jobset_core::{Observed, ServiceState, plan};
+/// use k8s_openapi::jiff::Timestamp;
+///
+/// let jobset: JobSet = serde_json::from_value(serde_json::json!({
+///     "metadata": { "name": "train", "namespace": "default", "uid": "u1" },
+///     "spec": { "replicatedJobs": [{ "name": "workers", "replicas": 2, "template": {} }] },
+/// }))?;
+/// let claims = BTreeSet::new();
+/// let observed =
+///     Observed { jobset: &jobset, jobs: &[], service: ServiceState::Missing, claims: &claims };
+/// let plan = plan(&observed, &FeatureGates::default(), Timestamp::UNIX_EPOCH);
+/// let names: Vec<&str> = plan.actions().map(|action| action.name()).collect();
+/// assert_eq!(names, ["train-workers-0", "train-workers-1"]);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[must_use]
+pub fn plan(observed: &Observed<'_>, gates: &FeatureGates, now: Timestamp) -> Plan {
+    plan_counted(observed, gates, now).0
+}
+
+/// [`plan`], with the work it took.
+#[must_use]
+pub fn plan_counted(observed: &Observed<'_>, gates: &FeatureGates, now: Timestamp) -> (Plan, Work) {
+    let jobset = observed.jobset;
+    if jobset.metadata.deletion_timestamp.is_some() || !jobset.is_managed_here() {
+        return Draft::default().finish();
+    }
+    let individual = gates.enabled(Feature::RestartJob);
+    let mut draft = Draft::new(jobset.status.clone().unwrap_or_default(), now);
+    let roles = Roles::of(jobset);
+    draft.work.roles += roles.len() as u64;
+
+    // What there is.
+    let status = draft.status().clone();
+    let buckets = Buckets::sort(observed, &roles, &status, individual, &mut draft);
+    let counts = Counts::of(&buckets, &roles, &mut draft);
+    let entries = counts.to_status(&roles, &status);
+    draft.change_status(|status| counts::update(status, entries));
+
+    // Nothing may run on after the end.
+    if conditions::finished(&status).is_some() {
+        delete(StepKind::DeleteActive, &buckets.active, &mut draft);
+        delete(StepKind::DeletePrevious, &buckets.previous, &mut draft);
+        expire(observed, now, &mut draft);
+        return draft.finish();
+    }
+
+    delete(StepKind::DeletePrevious, &buckets.previous, &mut draft);
+
+    if !jobset.is_suspended() && counts.all_ready(&roles) {
+        draft.condition_after(None, jobs_ready());
+    }
+
+    // A failure decides alone: nothing is created, suspended or resumed beside it.
+    if !buckets.failed.is_empty() {
+        let policy = jobset.spec.failure_policy.as_ref();
+        failure_policy::decide(policy, &buckets.failed, &roles, individual, &mut draft);
+        return draft.finish();
+    }
+
+    if success_policy::satisfied(&jobset.spec, &roles, &buckets.successful, &mut draft) {
+        complete(&mut draft);
+        return draft.finish();
+    }
+
+    // Suspension comes before everything that can fail for other reasons, such as a quota.
+    if jobset.is_suspended() {
+        let actions = suspend::actions(&buckets.active, &mut draft);
+        let step = draft.step(StepKind::Suspend, actions);
+        for change in suspend::effects() {
+            draft.condition_after(step, change);
+        }
+    }
+
+    let service = service::missing(jobset, observed.service);
+    draft.step(StepKind::Service, service.into_iter().collect());
+
+    let claims = claims::missing(jobset, observed.claims, &mut draft);
+    draft.step(StepKind::Claims, claims);
+
+    create::plan(observed, &roles, &counts, &buckets, individual, &mut draft);
+
+    if !jobset.is_suspended() {
+        let resumption = resume::plan(observed, &roles, &counts, &buckets, &mut draft);
+        draft.step(StepKind::Resume, resumption.actions);
+        draft.condition(if resumption.waiting {
+            crate::startup_policy::in_progress()
+        } else {
+            resumed()
+        });
+    }
+
+    let strategy = jobset
+        .spec
+        .failure_policy
+        .as_ref()
+        .and_then(|p| p.restart_strategy.as_ref());
+    if strategy == Some(&RestartStrategy::InPlaceRestart) {
+        draft.warn(|| {
+            "restartStrategy InPlaceRestart is not available; failed Jobs are recreated".to_owned()
+        });
+    }
+    draft.finish()
+}
+
+/// Deletes Jobs that are not being deleted yet, each in exactly the incarnation seen. In the
+/// foreground: the Job stays, and holds its name, until its Pods are gone.
+fn delete(kind: StepKind, children: &[Child<'_>], draft: &mut Draft) {
+    draft.work.jobs += children.len() as u64;
+    let actions = children
+        .iter()
+        .filter(|child| !child.job.deleting)
+        .map(|child| Action::DeleteJob {
+            name: child.job.name.clone(),
+            uid: child.job.uid.clone(),
+            propagation: Propagation::Foreground,
+        })
+        .collect();
+    draft.step(kind, actions);
+}
+
+/// Applies the time to live of a finished JobSet.
+fn expire(observed: &Observed<'_>, now: Timestamp, draft: &mut Draft) {
+    let jobset = observed.jobset;
+    match ttl::verdict(jobset, draft.status(), now) {
+        Ok(ttl::Verdict::Keep) => {}
+        Ok(ttl::Verdict::Wait(remaining)) => draft.requeue(remaining),
+        Ok(ttl::Verdict::Delete) => {
+            let action = Action::DeleteJobSet {
+                name: jobset.name().to_owned(),
+                uid: jobset.uid().to_owned(),
+                propagation: Propagation::Foreground,
+            };
+            draft.step(StepKind::DeleteJobSet, vec![action]);
+            // A status write after the deletion could only conflict.
+            draft.mute();
+        }
+        Err(e) => draft.error(e.to_string()),
+    }
+}
+
+/// The success policy is satisfied.
+fn complete(draft: &mut Draft) {
+    draft.condition_after(
+        None,
+        Change::normal(
+            constants::COMPLETED,
+            reasons::ALL_JOBS_COMPLETED,
+            messages::JOBSET_COMPLETED,
+        ),
+    );
+    draft.condition_after(
+        None,
+        Change::cleared(
+            constants::RESTARTING_JOBSET,
+            reasons::JOBSET_COMPLETED,
+            messages::JOBSET_COMPLETED,
+        ),
+    );
+    draft.terminal(Terminal::Completed);
+}
+
+/// All Jobs of the present attempt are ready: a restart is over.
+fn jobs_ready() -> Change {
+    Change::cleared(
+        constants::RESTARTING_JOBSET,
+        reasons::JOBS_READY,
+        messages::JOBS_READY,
+    )
+}
+
+/// Every Job whose turn it is runs.
+fn resumed() -> Change {
+    Change::cleared(
+        constants::SUSPENDED,
+        reasons::RESUME_JOBS,
+        messages::JOBSET_RESUMED,
+    )
+}
