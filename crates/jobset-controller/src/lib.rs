@@ -1,1 +1,51 @@
-//! The JobSet operator: caches, queue and executor around the planner.
+//! The JobSet controller without its decisions: the imperative shell around
+//! [`jobset_core::plan()`].
+//!
+//! ```text
+//!  API server ──watch──► index ──key──► queue ──► worker: snapshot → plan() → execute ──► API server
+//!                          ▲                                  │            → status
+//!                          └────── answers to own writes ─────┘            → events
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`controller`] | the running whole: watches, workers, shutdown |
+//! | [`options`] | what can be set from outside |
+//! | [`stats`] | what has been done so far |
+//! | `watch`, `watched` | following one kind of object; objects as they are kept |
+//! | `index`, `expectations` | the cache; own writes that the watch has not shown yet |
+//! | `queue` | which JobSet is looked at next |
+//! | `reconcile` | one look at one JobSet |
+//! | `executor`, `concurrency` | carrying out the steps of a plan; how many requests at a time |
+//! | `status` | when the status is written, and how little |
+//! | `events` | telling the user |
+//! | `requests` | one API request |
+//!
+//! What holds at all times:
+//! * No plan before every cache is complete, and none from a state older than one acted upon: the
+//!   answer to each own write is in the index before the next plan.
+//! * Never the same JobSet twice at once; many JobSets concurrently.
+//! * Every change of a child names its uid, every status write its resourceVersion. A stale cache
+//!   can lose a race, never count twice or hit another incarnation.
+//! * No error, panic or lost connection ends the controller; what failed is retried with back-off.
+
+pub mod controller;
+pub mod options;
+pub mod stats;
+
+mod concurrency;
+mod events;
+mod executor;
+mod expectations;
+mod index;
+mod lock;
+mod queue;
+mod reconcile;
+mod requests;
+mod status;
+mod watch;
+mod watched;
+
+pub use controller::{Controller, Error};
+pub use options::{Clock, ControllerOptions};
+pub use stats::Stats;

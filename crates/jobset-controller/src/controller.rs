@@ -1,0 +1,258 @@
+//! The running controller: watches, workers, shutdown.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use kube::{Api, Client, Resource};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::concurrency::Limiter;
+use crate::events::{self, Reporter};
+use crate::executor::Executor;
+use crate::index::{Index, Key};
+use crate::options::ControllerOptions;
+use crate::queue::Queue;
+use crate::reconcile::Reconciler;
+use crate::requests::Requests;
+use crate::stats::Stats;
+use crate::watch::Watches;
+use crate::watched::{WatchedJob, WatchedJobSet, WatchedName};
+
+/// Share of a processor that one JobSet's bursts of child events may take, as time between two
+/// looks per child looked at.
+const SPACING_PER_CHILD: Duration = Duration::from_micros(50);
+/// Longest time between two looks at a huge JobSet in a burst.
+const LONGEST_SPACING: Duration = Duration::from_millis(250);
+
+/// Why a controller stopped without having been told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A task ended that must not; a defect of this program.
+    #[error("a task of the controller failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// The JobSet controller. Create it with [`Controller::new`], then await [`Controller::run`].
+pub struct Controller {
+    client: Client,
+    options: ControllerOptions,
+    stats: Arc<Stats>,
+}
+
+impl Controller {
+    /// A controller that works through `client`, whatever its transport. A client that repeats
+    /// refused requests by itself should have that turned off (`Config::default_retry = false`):
+    /// the controller paces and repeats its requests itself.
+    pub fn new(client: Client, options: ControllerOptions) -> Self {
+        Self {
+            client,
+            options,
+            stats: Arc::default(),
+        }
+    }
+
+    /// What the controller has done so far; stays valid while it runs and after.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.stats.clone()
+    }
+
+    /// Runs until `shutdown`: then reconciles under way are finished (for at most the grace
+    /// period), outstanding events are sent, and this returns.
+    ///
+    /// # Errors
+    /// Only for a defect of this program; errors of the API server are retried for ever.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self {
+            client,
+            options,
+            stats,
+        } = self;
+        let queue = Arc::new(Queue::new(options.seed));
+        let index = Arc::new(Index::default());
+        let requests = Arc::new(Requests::new(
+            client.clone(),
+            stats.clone(),
+            options.request_timeout,
+        ));
+        let reporter = Reporter {
+            controller: options.reporting_controller.clone(),
+            instance: options.reporting_instance.clone(),
+        };
+        let (recorder, event_worker) = events::recorder(
+            requests.clone(),
+            stats.clone(),
+            reporter,
+            options.clock.clone(),
+        );
+        let event_worker = tokio::spawn(event_worker.run());
+
+        let watches = Watches {
+            index: index.clone(),
+            queue: queue.clone(),
+            stats: stats.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let (mut tasks, complete) = start_watches(&client, options.namespace.as_deref(), &watches);
+
+        let executor = Executor {
+            requests: requests.clone(),
+            limiter: Limiter::new(options.max_in_flight),
+            per_jobset: options.max_in_flight,
+            index: index.clone(),
+            queue: queue.clone(),
+            stats: stats.clone(),
+        };
+        let reconciler = Arc::new(Reconciler {
+            index,
+            queue: queue.clone(),
+            requests,
+            executor,
+            recorder,
+            stats: stats.clone(),
+            gates: options.gates,
+            clock: options.clock.clone(),
+            status_interval: options.status_interval,
+            confirmation_timeout: options.confirmation_timeout,
+            written: Mutex::new(HashMap::new()),
+        });
+
+        // A plan made from half a cache would create what exists and delete what is needed.
+        let ready = tokio::select! {
+            ready = complete => ready.is_ok(),
+            () = shutdown.cancelled() => false,
+        };
+        let mut workers = JoinSet::new();
+        if ready {
+            tracing::info!(
+                "caches are complete; {} workers start",
+                options.workers.max(1)
+            );
+            for _ in 0..options.workers.max(1) {
+                workers.spawn(work(reconciler.clone(), queue.clone(), stats.clone()));
+            }
+        }
+        drop(reconciler);
+
+        shutdown.cancelled().await;
+        queue.close();
+        let finished = tokio::time::timeout(options.shutdown_grace, join(&mut workers)).await;
+        workers.shutdown().await;
+        tasks.shutdown().await;
+        // Every recorder is dropped now, so the event worker sends the rest and ends.
+        event_worker.await?;
+        match finished {
+            Ok(result) => result,
+            Err(_) => {
+                tracing::warn!("some reconciles did not end in time and were cut off");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Starts the four watches. The future resolves when each has completed its first list.
+fn start_watches(
+    client: &Client,
+    namespace: Option<&str>,
+    watches: &Watches,
+) -> (
+    JoinSet<()>,
+    impl Future<Output = Result<(), oneshot::error::RecvError>> + use<>,
+) {
+    let mut tasks = JoinSet::new();
+    let (jobsets, jobsets_ready) = oneshot::channel();
+    let (jobs, jobs_ready) = oneshot::channel();
+    let (services, services_ready) = oneshot::channel();
+    let (claims, claims_ready) = oneshot::channel();
+    tasks.spawn(
+        watches
+            .clone()
+            .follow::<WatchedJobSet>(api(client, namespace), jobsets),
+    );
+    tasks.spawn(
+        watches
+            .clone()
+            .follow::<WatchedJob>(api(client, namespace), jobs),
+    );
+    tasks.spawn(
+        watches
+            .clone()
+            .follow::<WatchedName<Service>>(api(client, namespace), services),
+    );
+    tasks.spawn(
+        watches
+            .clone()
+            .follow::<WatchedName<PersistentVolumeClaim>>(api(client, namespace), claims),
+    );
+    let complete = async move {
+        jobsets_ready.await?;
+        jobs_ready.await?;
+        services_ready.await?;
+        claims_ready.await
+    };
+    (tasks, complete)
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Takes one key after the other until the queue is closed. A panic in a reconcile is an error of
+/// that JobSet alone.
+async fn work(reconciler: Arc<Reconciler>, queue: Arc<Queue<Key>>, stats: Arc<Stats>) {
+    while let Some(key) = queue.next().await {
+        stats.reconciles.add_one();
+        let outcome = AssertUnwindSafe(reconciler.reconcile(&key))
+            .catch_unwind()
+            .await;
+        let spacing = match outcome {
+            Ok(outcome) => {
+                if outcome.retry {
+                    let delay = queue.retry(&key);
+                    tracing::debug!(jobset = %key, ?delay, "to be retried");
+                } else {
+                    queue.forget(&key);
+                }
+                if let Some(again) = outcome.again {
+                    queue.after(&key, again);
+                }
+                spacing(outcome.children)
+            }
+            Err(_) => {
+                stats.panics.add_one();
+                stats.reconcile_errors.add_one();
+                let delay = queue.retry(&key);
+                tracing::error!(jobset = %key, ?delay, "reconcile panicked; to be retried");
+                Duration::ZERO
+            }
+        };
+        queue.done(&key, spacing);
+    }
+}
+
+/// Least time between two starts on a JobSet with so many children.
+fn spacing(children: usize) -> Duration {
+    let children = u32::try_from(children).unwrap_or(u32::MAX);
+    SPACING_PER_CHILD
+        .saturating_mul(children)
+        .min(LONGEST_SPACING)
+}
+
+async fn join(workers: &mut JoinSet<()>) -> Result<(), Error> {
+    while let Some(ended) = workers.join_next().await {
+        ended?;
+    }
+    Ok(())
+}

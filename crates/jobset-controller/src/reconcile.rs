@@ -1,0 +1,253 @@
+//! One look at one JobSet, from top to bottom: snapshot, plan, execute, status, events.
+//!
+//! Nothing is decided here; [`jobset_core::plan()`] does that. Whatever goes wrong, the JobSet is
+//! looked at again: after its back-off, or at once if something changes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jobset_api::{FeatureGates, JobSet, constants};
+use jobset_core::{Observed, Terminal};
+use k8s_openapi::api::core::v1::ObjectReference;
+use tokio::time::Instant;
+
+use crate::events::Recorder;
+use crate::executor::{Execution, Executor};
+use crate::index::{Index, Key, Snapshot};
+use crate::options::Clock;
+use crate::queue::{Lane, Queue};
+use crate::requests::{PatchKind, RequestError, Requests, Resource};
+use crate::stats::Stats;
+use crate::status::{Decision, decide};
+use crate::watched::{Identity as _, WatchedJob, WatchedJobSet};
+
+/// Reconciles JobSets. See the module documentation.
+pub(crate) struct Reconciler {
+    pub(crate) index: Arc<Index>,
+    pub(crate) queue: Arc<Queue<Key>>,
+    pub(crate) requests: Arc<Requests>,
+    pub(crate) executor: Executor,
+    pub(crate) recorder: Recorder,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) gates: FeatureGates,
+    pub(crate) clock: Clock,
+    pub(crate) status_interval: Duration,
+    pub(crate) confirmation_timeout: Duration,
+    /// When the status of a JobSet was last written.
+    pub(crate) written: Mutex<HashMap<Key, Instant>>,
+}
+
+/// What comes after a reconcile.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Outcome {
+    /// Look again after this time, if nothing wakes the JobSet earlier.
+    pub(crate) again: Option<Duration>,
+    /// Something failed or is unfinished: look again after the back-off.
+    pub(crate) retry: bool,
+    /// Children that were looked at.
+    pub(crate) children: usize,
+}
+
+impl Reconciler {
+    /// Looks at the JobSet once and does what is to be done.
+    pub(crate) async fn reconcile(&self, key: &Key) -> Outcome {
+        let Some(snapshot) = self.index.snapshot(key, self.confirmation_timeout) else {
+            crate::lock::lock(&self.written).remove(key);
+            return Outcome {
+                again: None,
+                retry: false,
+                children: 0,
+            };
+        };
+        let children = snapshot.jobs.len();
+        if !snapshot.overdue.is_empty() {
+            let retry = !self.look_up(&snapshot).await;
+            let again = Some(Duration::ZERO).filter(|_| !retry);
+            return Outcome {
+                again,
+                retry,
+                children,
+            };
+        }
+
+        let jobset = &snapshot.jobset;
+        let observed = Observed {
+            jobset,
+            jobs: &snapshot.jobs,
+            service: snapshot.service,
+            claims: &snapshot.claims,
+        };
+        let mut plan = jobset_core::plan(&observed, &self.gates, self.clock.now());
+        for warning in &plan.warnings {
+            tracing::warn!(jobset = %key, "{warning}");
+        }
+
+        let steps = std::mem::take(&mut plan.steps);
+        let execution = self.executor.run(jobset, steps).await;
+        self.tell_failures(key, jobset, &execution);
+
+        let settled = plan.settle(|step| execution.succeeded.get(step).copied().unwrap_or(false));
+        let mut again = shorter(plan.requeue_after, snapshot.next_overdue);
+        let mut retry = execution.unfinished || !execution.errors.is_empty();
+        if let Some(error) = &plan.error {
+            tracing::warn!(jobset = %key, "{error}");
+            retry = true;
+        }
+
+        if let Some(status) = &settled.status {
+            let last_write = crate::lock::lock(&self.written).get(key).copied();
+            let now = Instant::now();
+            match decide(jobset, status, last_write, now, self.status_interval) {
+                Decision::Nothing => {}
+                Decision::Later(wait) => again = shorter(again, Some(wait)),
+                Decision::Write(patch) => match self.write_status(key, jobset, &patch).await {
+                    Written::Done(resource_version) => {
+                        self.tell(jobset, resource_version, &settled.events);
+                        match settled.terminal {
+                            Some(Terminal::Completed) => self.stats.completed.add_one(),
+                            Some(Terminal::Failed) => self.stats.failed.add_one(),
+                            None => {}
+                        }
+                    }
+                    Written::Gone => {}
+                    Written::Failed => retry = true,
+                },
+            }
+        }
+        if retry {
+            self.stats.reconcile_errors.add_one();
+        }
+        Outcome {
+            again,
+            retry,
+            children,
+        }
+    }
+
+    /// Reads the Jobs that were written but that the watch has not shown. False on failure.
+    async fn look_up(&self, snapshot: &Snapshot) -> bool {
+        let namespace = snapshot.jobset.namespace();
+        let mut complete = true;
+        for name in &snapshot.overdue {
+            let expected = snapshot.jobs.iter().find(|job| job.name == *name);
+            let expected = expected.map_or("", |job| &job.uid);
+            let answer = self
+                .requests
+                .get::<WatchedJob>(Resource::Jobs, namespace, name)
+                .await;
+            let concerned = match answer {
+                Ok(job) if job.uid() == expected => self.index.read_job(&job),
+                Ok(_) => self.index.job_is_gone(namespace, name, expected),
+                Err(error) if error.is_not_found() => {
+                    self.index.job_is_gone(namespace, name, expected)
+                }
+                Err(error) => {
+                    tracing::debug!(job = name, %error, "cannot look up a Job");
+                    complete = false;
+                    continue;
+                }
+            };
+            for key in concerned {
+                self.queue.add(&key, Lane::Live);
+            }
+        }
+        complete
+    }
+
+    async fn write_status(&self, key: &Key, jobset: &JobSet, patch: &serde_json::Value) -> Written {
+        let answer = self
+            .requests
+            .patch::<WatchedJobSet>(
+                Resource::JobSets,
+                jobset.namespace(),
+                jobset.name(),
+                true,
+                PatchKind::Merge,
+                patch,
+            )
+            .await;
+        match answer {
+            Ok(written) => {
+                self.stats.status_writes.add_one();
+                let revision = written.identity().resource_version.clone();
+                if revision == jobset.metadata.resource_version {
+                    self.stats.noop_writes.add_one();
+                }
+                crate::lock::lock(&self.written).insert(key.clone(), Instant::now());
+                for concerned in self.index.wrote_jobset(&written) {
+                    self.queue.add(&concerned, Lane::Live);
+                }
+                Written::Done(revision)
+            }
+            Err(error) if error.is_not_found() || error.is_other_incarnation() => Written::Gone,
+            Err(error) => {
+                self.count_failed_write(key, &error);
+                Written::Failed
+            }
+        }
+    }
+
+    fn count_failed_write(&self, key: &Key, error: &RequestError) {
+        if error.is_conflict() {
+            self.stats.conflicts.add_one();
+            tracing::debug!(jobset = %key, "the JobSet has changed meanwhile; planning anew");
+        } else {
+            tracing::warn!(jobset = %key, %error, "status not written");
+        }
+    }
+
+    fn tell_failures(&self, key: &Key, jobset: &JobSet, execution: &Execution) {
+        for error in execution.errors.iter().take(3) {
+            tracing::warn!(jobset = %key, "{error}");
+        }
+        if execution.errors.len() > 3 {
+            tracing::warn!(jobset = %key, "… and {} more errors", execution.errors.len() - 3);
+        }
+        for (reason, note) in &execution.warnings {
+            let about = reference(jobset, jobset.metadata.resource_version.clone());
+            self.recorder
+                .publish(about, jobset_core::EventType::Warning, *reason, note);
+        }
+    }
+
+    fn tell(
+        &self,
+        jobset: &JobSet,
+        resource_version: Option<String>,
+        events: &[jobset_core::Event],
+    ) {
+        let about = reference(jobset, resource_version);
+        for event in events {
+            let reason = event.reason.as_str();
+            self.recorder
+                .publish(about.clone(), event.type_, reason, &event.note);
+        }
+    }
+}
+
+/// How a status write ended.
+enum Written {
+    /// The JobSet has this resourceVersion now.
+    Done(Option<String>),
+    /// There is no such JobSet any more.
+    Gone,
+    /// To be repeated.
+    Failed,
+}
+
+fn reference(jobset: &JobSet, resource_version: Option<String>) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(constants::API_VERSION.to_owned()),
+        kind: Some(constants::KIND.to_owned()),
+        namespace: jobset.metadata.namespace.clone(),
+        name: jobset.metadata.name.clone(),
+        uid: jobset.metadata.uid.clone(),
+        resource_version,
+        field_path: None,
+    }
+}
+
+fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
+}

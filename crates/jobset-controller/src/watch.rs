@@ -1,0 +1,184 @@
+//! Following one kind of object: list, watch, and again after every mishap.
+//!
+//! The index is changed first and the JobSets concerned are queued after that, so whoever takes a
+//! key from the queue plans with the change that put it there. The first list arrives in the
+//! backlog lane. Lists replace the index at their end, in one go: what they do not contain is gone.
+
+use std::fmt::Debug;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt as _, StreamExt as _};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::index::{Cache, Concerned, Index, Key};
+use crate::queue::{Lane, Queue};
+use crate::stats::Stats;
+
+/// Pause after the first failure in a row; doubles up to the cap.
+const PAUSE_BASE: Duration = Duration::from_millis(50);
+/// Longest pause between two attempts.
+const PAUSE_CAP: Duration = Duration::from_secs(30);
+/// After this many failures in a row the watch starts over with a list.
+const START_OVER_AFTER: u32 = 8;
+
+/// What all watches share.
+#[derive(Clone)]
+pub(crate) struct Watches {
+    pub(crate) index: Arc<Index>,
+    pub(crate) queue: Arc<Queue<Key>>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Watches {
+    /// Keeps the index up to date with the objects of `api` until shutdown. `ready` is told when
+    /// the first list is complete. No error and no panic ends it.
+    pub(crate) async fn follow<K>(self, api: Api<K>, ready: oneshot::Sender<()>)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+        Index: Cache<K>,
+    {
+        let kind = K::kind(&()).into_owned();
+        let mut follower = Follower {
+            watches: self,
+            kind,
+            ready: Some(ready),
+            failures: 0,
+        };
+        while !follower.watches.shutdown.is_cancelled() {
+            let attempt = AssertUnwindSafe(follower.attempt(api.clone()))
+                .catch_unwind()
+                .await;
+            if attempt.is_err() {
+                tracing::error!(kind = follower.kind, "a watch panicked; it starts over");
+                follower.watches.stats.panics.add_one();
+                follower.pause().await;
+            }
+        }
+    }
+}
+
+struct Follower {
+    watches: Watches,
+    kind: String,
+    ready: Option<oneshot::Sender<()>>,
+    /// Failures since the last event.
+    failures: u32,
+}
+
+impl Follower {
+    /// Lists and watches until the watch has to start over from a list, or until shutdown.
+    async fn attempt<K>(&mut self, api: Api<K>)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+        Index: Cache<K>,
+    {
+        let mut stream = pin!(watcher(api, watcher::Config::default()));
+        let mut listed = Vec::new();
+        let shutdown = self.watches.shutdown.clone();
+        loop {
+            let event = tokio::select! {
+                event = stream.next() => event,
+                () = shutdown.cancelled() => return,
+            };
+            match event {
+                Some(Ok(event)) => self.handle(event, &mut listed),
+                Some(Err(error)) => {
+                    self.report(&error);
+                    self.pause().await;
+                    if is_gone(&error) || self.failures.is_multiple_of(START_OVER_AFTER) {
+                        return;
+                    }
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn handle<K>(&mut self, event: Event<K>, listed: &mut Vec<K>)
+    where
+        Index: Cache<K>,
+    {
+        let index = &*self.watches.index;
+        let concerned = match event {
+            Event::Init => {
+                self.watches.stats.count_request("list", plural(&self.kind));
+                listed.clear();
+                return;
+            }
+            Event::InitApply(object) => {
+                listed.push(object);
+                return;
+            }
+            Event::InitDone => index.replace(std::mem::take(listed)),
+            Event::Apply(object) => index.apply(object),
+            Event::Delete(object) => index.delete(object),
+        };
+        self.failures = 0;
+        let lane = if self.ready.is_some() {
+            Lane::Backlog
+        } else {
+            Lane::Live
+        };
+        self.queue(concerned, lane);
+        if let Some(ready) = self.ready.take() {
+            // Nobody waits any more if the controller is being shut down.
+            let _ = ready.send(());
+        }
+    }
+
+    fn queue(&self, concerned: Concerned, lane: Lane) {
+        for key in concerned {
+            self.watches.queue.add(&key, lane);
+        }
+    }
+
+    fn report(&mut self, error: &watcher::Error) {
+        self.watches.stats.watch_errors.add_one();
+        self.failures = self.failures.saturating_add(1);
+        let kind = &self.kind;
+        // A connection that ends is everyday business; a failure that lasts is not.
+        if self.failures.is_power_of_two() && self.failures > 1 {
+            tracing::warn!(kind, failures = self.failures, %error, "watch keeps failing");
+        } else {
+            tracing::debug!(kind, %error, "watch failed");
+        }
+    }
+
+    async fn pause(&mut self) {
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let full = PAUSE_BASE.saturating_mul(1 << doublings).min(PAUSE_CAP);
+        let pause = full.mul_f64(0.5 + fastrand::f64() / 2.0);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.watches.shutdown.cancelled() => {}
+        }
+    }
+}
+
+/// Whether the server has forgotten the revision to go on from. The watcher starts over by itself
+/// when that is said in the stream, but not when it is the answer to the watch request.
+fn is_gone(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
+        watcher::Error::WatchError(status) => status.code == 410,
+        _ => false,
+    }
+}
+
+fn plural(kind: &str) -> &'static str {
+    match kind {
+        "JobSet" => "jobsets",
+        "Job" => "jobs",
+        "Service" => "services",
+        "PersistentVolumeClaim" => "persistentvolumeclaims",
+        _ => "other",
+    }
+}
