@@ -1,2 +1,35 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands, run as `cargo xtask COMMAND`.
+
+mod generate;
+
+use clap::{Parser, Subcommand};
+
+/// Developer commands of this workspace.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write the files that are made from code.
+    ///
+    /// These are the CustomResourceDefinition of JobSet for kustomize (config/), for Helm
+    /// (charts/) and, as compact JSON, for the crate jobset-api itself.
+    #[command(after_help = "Examples:
+  cargo xtask generate           write all files that are out of date
+  cargo xtask generate --check   only say which are; exit code 1 if any is")]
+    Generate {
+        /// Write nothing; fail when a file is out of date.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Generate { check } => generate::run(check),
+    }
+}

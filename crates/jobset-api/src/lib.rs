@@ -13,6 +13,7 @@
 
 pub mod conditions;
 pub mod constants;
+pub mod crd;
 pub mod defaulting;
 pub mod features;
 pub mod names;

@@ -234,6 +234,7 @@ pub struct Network {
 pub struct SuccessPolicy {
     /// Whether All targeted Jobs must succeed, or Any one of them.
     #[serde(default)]
+    #[schemars(extend("default" = null))]
     pub operator: SuccessPolicyOperator,
 
     /// The replicated jobs that count. Empty means all.
@@ -365,6 +366,7 @@ pub struct StartupPolicy {
     /// AnyOrder starts all at once. InOrder starts each replicated job when the one listed before
     /// it is ready.
     #[serde(default)]
+    #[schemars(extend("default" = null))]
     pub startup_policy_order: StartupPolicyOrder,
 }
 
@@ -389,10 +391,12 @@ pub struct Coordinator {
 
     /// Index of the Job in the replicated job. 0 when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = null))]
     pub job_index: Option<i64>,
 
     /// Completion index of the Pod in the Job. 0 when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = null))]
     pub pod_index: Option<i64>,
 }
 

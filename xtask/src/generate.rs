@@ -1,0 +1,112 @@
+//! `cargo xtask generate`: files made from code.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+/// A file and what it shall hold.
+struct Generated {
+    /// Relative to the root of the workspace.
+    path: &'static str,
+    content: String,
+}
+
+/// Writes the files that differ, or with `check` fails when any does.
+#[expect(clippy::print_stdout, reason = "the output of a command")]
+pub(crate) fn run(check: bool) -> anyhow::Result<()> {
+    let outdated = outdated()?;
+    if check && !outdated.is_empty() {
+        let paths: Vec<_> = outdated.iter().map(|file| file.path).collect();
+        bail!(
+            "out of date: {}; run `cargo xtask generate`",
+            paths.join(", ")
+        );
+    }
+    if outdated.is_empty() {
+        println!("all generated files are up to date");
+    }
+    for file in outdated {
+        let path = root().join(file.path);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
+        fs::write(&path, &file.content).with_context(|| path.display().to_string())?;
+        println!("wrote {}", file.path);
+    }
+    Ok(())
+}
+
+/// The generated files whose content on disk differs.
+fn outdated() -> anyhow::Result<Vec<Generated>> {
+    let mut outdated = Vec::new();
+    for file in all()? {
+        let path = root().join(file.path);
+        let differs = match fs::read_to_string(&path) {
+            Ok(content) => content != file.content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        };
+        if differs {
+            outdated.push(file);
+        }
+    }
+    Ok(outdated)
+}
+
+fn all() -> anyhow::Result<Vec<Generated>> {
+    let crd = jobset_api::crd::generate();
+    let yaml = yaml(&crd)?;
+    Ok(vec![
+        Generated {
+            path: "crates/jobset-api/generated/crd.json",
+            content: format!("{}\n", serde_json::to_string(&crd)?),
+        },
+        Generated {
+            path: "config/crd/bases/jobset.x-k8s.io_jobsets.yaml",
+            content: yaml.clone(),
+        },
+        Generated {
+            path: "charts/jobset/crds/jobset.x-k8s.io_jobsets.yaml",
+            content: yaml,
+        },
+    ])
+}
+
+/// A manifest, checked to read back as the same value.
+fn yaml(value: &Value) -> anyhow::Result<String> {
+    let text = serde_saphyr::to_string(value)?;
+    let text = format!(
+        "# Made by `cargo xtask generate` from the types of crates/jobset-api. Do not edit.\n---\n\
+         {}\n",
+        text.trim_end()
+    );
+    let back: Value = serde_saphyr::from_str(&text)?;
+    if back != *value {
+        bail!("the YAML writer changed the value");
+    }
+    Ok(text)
+}
+
+/// Root of the workspace.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_files_are_up_to_date() {
+        let paths: Vec<_> = outdated().unwrap().iter().map(|file| file.path).collect();
+        assert!(
+            paths.is_empty(),
+            "out of date: {paths:?}; run `cargo xtask generate`"
+        );
+    }
+}
