@@ -1,0 +1,85 @@
+//! Which resources are served at this moment.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::{Resource, kinds};
+
+/// The served resources by group, version and plural name.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    served: RwLock<Served>,
+}
+
+#[derive(Debug, Default)]
+struct Served {
+    by_path: HashMap<(String, String, String), Arc<Resource>>,
+    /// In the order discovery lists them: group, then version, then the order of registration.
+    order: BTreeMap<(String, String), Vec<Arc<Resource>>>,
+}
+
+impl Registry {
+    /// The built-in resources.
+    pub(crate) fn builtin() -> Self {
+        let registry = Self {
+            served: RwLock::default(),
+        };
+        registry.replace(|_| false, kinds::all());
+        registry
+    }
+
+    /// The resource that a path names.
+    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
+        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        let key = (group.to_owned(), version.to_owned(), plural.to_owned());
+        served.by_path.get(&key).cloned()
+    }
+
+    /// Every group and version with its resources.
+    pub(crate) fn groups(&self) -> BTreeMap<(String, String), Vec<Arc<Resource>>> {
+        self.served
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .order
+            .clone()
+    }
+
+    /// All namespaced resources, once per collection.
+    pub(crate) fn namespaced(&self) -> Vec<Arc<Resource>> {
+        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found: BTreeMap<Arc<str>, Arc<Resource>> = BTreeMap::new();
+        for resource in served.by_path.values().filter(|r| r.namespaced) {
+            let slot = found
+                .entry(resource.collection.clone())
+                .or_insert_with(|| resource.clone());
+            if !resource.converts() {
+                *slot = resource.clone();
+            }
+        }
+        found.into_values().collect()
+    }
+
+    /// Removes the resources that `obsolete` picks and adds others, in one step.
+    pub(crate) fn replace(&self, obsolete: impl Fn(&Resource) -> bool, new: Vec<Resource>) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        served.by_path.retain(|_, resource| !obsolete(resource));
+        for list in served.order.values_mut() {
+            list.retain(|resource| !obsolete(resource));
+        }
+        for resource in new {
+            let resource = Arc::new(resource);
+            let key = (
+                resource.group.clone(),
+                resource.version.clone(),
+                resource.plural.clone(),
+            );
+            served.by_path.insert(key, resource.clone());
+            served
+                .order
+                .entry((resource.group.clone(), resource.version.clone()))
+                .or_default()
+                .push(resource);
+        }
+        served.order.retain(|_, list| !list.is_empty());
+    }
+}

@@ -1,0 +1,300 @@
+//! delete and deletecollection: preconditions, finalizers, propagation, grace.
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::output::{json_response, object_value, to_bytes};
+use super::selection::{Selection, selectable_fields};
+use super::{Call, body, object_response};
+use crate::admission::Operation;
+use crate::status::Status;
+use crate::store::{Draft, Key, Refused};
+
+const FOREGROUND: &str = "foregroundDeletion";
+const ORPHAN: &str = "orphan";
+
+/// What became of a deletion.
+pub(crate) enum Outcome {
+    /// The object is gone; this was its last state.
+    Gone(Value),
+    /// The object stays until its finalizers or its grace period are through.
+    Waiting(Value),
+}
+
+/// DeleteOptions from the body, if there is one, and the query.
+fn options(call: &Call, bytes: &Bytes) -> Result<Value, Status> {
+    let mut options = if bytes.iter().all(u8::is_ascii_whitespace) {
+        json!({})
+    } else {
+        let media_type = body::media_type(&call.parts.headers);
+        if media_type != "application/json" {
+            return Err(Status::unsupported_media_type(
+                &media_type,
+                "application/json",
+            ));
+        }
+        body::parse(bytes)?
+    };
+    if !options.is_object() {
+        return Err(Status::bad_request("DeleteOptions must be a JSON object"));
+    }
+    if let Some(seconds) = call.params.number("gracePeriodSeconds")? {
+        options["gracePeriodSeconds"] = json!(seconds);
+    }
+    if let Some(policy) = call.params.get("propagationPolicy") {
+        options["propagationPolicy"] = json!(policy);
+    }
+    if call.params.get("orphanDependents").is_some() {
+        options["orphanDependents"] = json!(call.params.flag("orphanDependents"));
+    }
+    let policy = &options["propagationPolicy"];
+    match policy.as_str() {
+        None if policy.is_null() => {}
+        Some("Background" | "Foreground" | "Orphan") => {}
+        _ => {
+            return Err(Status::failure(
+                422,
+                "Invalid",
+                format!(
+                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported \
+                     value: {policy}: supported values: \"Background\", \"Foreground\", \"Orphan\""
+                ),
+            ));
+        }
+    }
+    let grace = &options["gracePeriodSeconds"];
+    if !grace.is_null() && grace.as_i64().is_none() {
+        return Err(Status::bad_request("gracePeriodSeconds must be an integer"));
+    }
+    Ok(options)
+}
+
+fn is_dry_run(call: &Call, options: &Value) -> Result<bool, Status> {
+    match options["dryRun"].as_array().map(Vec::as_slice) {
+        None | Some([]) => call.params.dry_run(),
+        Some([all]) if all == "All" => Ok(true),
+        Some(_) => Err(Status::bad_request("dryRun must be [\"All\"]")),
+    }
+}
+
+/// DELETE of one object.
+pub(crate) fn delete(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+    let options = options(call, bytes)?;
+    let key = call.key()?;
+    match remove(call, &key, &options)? {
+        Outcome::Gone(value) => {
+            // Pods and a few others answer with what was deleted.
+            if matches!(
+                call.resource.plural.as_str(),
+                "pods" | "services" | "persistentvolumeclaims"
+            ) && call.resource.custom.is_none()
+            {
+                return object_response(call, StatusCode::OK, &value);
+            }
+            let uid = value["metadata"]["uid"].as_str().unwrap_or_default();
+            let status =
+                Status::deleted(&call.resource.plural, &call.resource.group, &key.name, uid);
+            Ok(json_response(StatusCode::OK, status.to_json()))
+        }
+        Outcome::Waiting(value) => object_response(call, StatusCode::OK, &value),
+    }
+}
+
+/// DELETE of all selected objects of a collection.
+pub(crate) fn delete_collection(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+    let options = options(call, bytes)?;
+    let resource = &call.resource;
+    let selection = Selection::parse(resource, call.namespace.clone(), None, &call.params)?;
+    let listed = call
+        .core
+        .store
+        .list(&resource.collection, call.namespace.as_deref(), None);
+    let mut items = Vec::new();
+    for object in listed
+        .objects
+        .iter()
+        .filter(|object| selection.matches(object))
+    {
+        let inner = Call {
+            core: call.core.clone(),
+            resource: call.resource.clone(),
+            namespace: Some(object.key.namespace.to_string()).filter(|ns| !ns.is_empty()),
+            name: Some(object.key.name.to_string()),
+            subresource: String::new(),
+            params: call.params.clone(),
+            user: call.user.clone(),
+            parts: call.parts.clone(),
+        };
+        match remove(&inner, &object.key, &options) {
+            Ok(Outcome::Gone(value) | Outcome::Waiting(value)) => items.push(value),
+            // Gone in the meantime is what was wanted.
+            Err(status) if status.code == 404 => {}
+            Err(status) => return Err(status),
+        }
+    }
+    let body = json!({
+        "kind": resource.list_kind,
+        "apiVersion": resource.api_version(),
+        "metadata": {"resourceVersion": call.core.store.revision().to_string()},
+        "items": items,
+    });
+    Ok(json_response(StatusCode::OK, to_bytes(&body)))
+}
+
+/// Deletes one object, or starts its deletion.
+pub(crate) fn remove(call: &Call, key: &Key, options: &Value) -> Result<Outcome, Status> {
+    let resource = &call.resource;
+    let store = &call.core.store;
+    let dry_run = is_dry_run(call, options)?;
+    loop {
+        let stored = store
+            .get(&resource.collection, key)
+            .ok_or_else(|| call.not_found(&key.name))?;
+        let mut value = object_value(resource, &stored);
+        check_preconditions(call, &value, &options["preconditions"], &key.name)?;
+        let request = call.admission_request(Operation::Delete, &key.name);
+        call.core
+            .admission
+            .validate(&request, &value, Some(&value))?;
+
+        let before = value.clone();
+        let finished = mark(call, &mut value, options);
+        let namespace = resource.plural == "namespaces" && resource.group.is_empty();
+        if namespace && matches!(&*key.name, "default" | "kube-system") {
+            return Err(Status::forbidden(
+                "namespaces",
+                "",
+                &key.name,
+                "this namespace may not be deleted",
+            ));
+        }
+        if dry_run {
+            return Ok(if finished {
+                Outcome::Gone(value)
+            } else {
+                Outcome::Waiting(value)
+            });
+        }
+        if !finished && value == before {
+            return Ok(Outcome::Waiting(value));
+        }
+        resource.to_stored(&mut value);
+        let draft = Draft {
+            key: key.clone(),
+            fields: selectable_fields(resource, &value),
+            value: &mut value,
+        };
+        let result = if finished {
+            store.delete(&resource.collection, stored.revision, draft)
+        } else {
+            store.update(&resource.collection, stored.revision, draft)
+        };
+        match result {
+            Ok(_) => {}
+            Err(Refused::Missing) => return Err(call.not_found(&key.name)),
+            Err(Refused::Changed | Refused::Exists) => continue,
+        }
+        if finished {
+            super::namespaces::removed(call, &value);
+        } else if namespace {
+            super::namespaces::terminate(call, &key.name);
+        }
+        resource.from_stored(&mut value);
+        return Ok(if finished {
+            Outcome::Gone(value)
+        } else {
+            Outcome::Waiting(value)
+        });
+    }
+}
+
+fn check_preconditions(
+    call: &Call,
+    value: &Value,
+    preconditions: &Value,
+    name: &str,
+) -> Result<(), Status> {
+    for (key, what) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {
+        let Some(wanted) = preconditions[key].as_str() else {
+            continue;
+        };
+        let found = value["metadata"][key].as_str().unwrap_or_default();
+        if wanted != found {
+            return Err(call.conflict(
+                name,
+                format!(
+                    "Precondition failed: {what} in precondition: {wanted}, {what} in object \
+                     meta: {found}"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the deletion into the object's metadata. True if nothing holds the object back.
+fn mark(call: &Call, value: &mut Value, options: &Value) -> bool {
+    let namespace = call.resource.plural == "namespaces" && call.resource.group.is_empty();
+    let asked = options["gracePeriodSeconds"].as_i64();
+    let grace = call.resource.strategy.grace_period(value, asked);
+    let mut finalizers: Vec<Value> = value["metadata"]["finalizers"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let policy = match options["propagationPolicy"].as_str() {
+        None => match options["orphanDependents"].as_bool() {
+            Some(true) => Some("Orphan"),
+            Some(false) => Some("Background"),
+            None => None,
+        },
+        some => some,
+    };
+    if let Some(policy) = policy {
+        finalizers.retain(|finalizer| finalizer != FOREGROUND && finalizer != ORPHAN);
+        match policy {
+            "Foreground" => finalizers.push(json!(FOREGROUND)),
+            "Orphan" => finalizers.push(json!(ORPHAN)),
+            _ => {}
+        }
+    }
+    let has_generation = call.resource.has_generation;
+    let now = (call.core.clock)();
+    let Some(meta) = value["metadata"].as_object_mut() else {
+        return true;
+    };
+    if finalizers.is_empty() {
+        meta.remove("finalizers");
+    } else {
+        meta.insert("finalizers".to_owned(), Value::Array(finalizers.clone()));
+    }
+    let pending = meta
+        .get("deletionGracePeriodSeconds")
+        .and_then(Value::as_i64);
+    match (meta.contains_key("deletionTimestamp"), pending) {
+        // A second deletion can only shorten the first one's grace.
+        (true, Some(before)) if grace >= before => {}
+        (again, _) => {
+            let end = now + jiff::SignedDuration::from_secs(grace);
+            meta.insert(
+                "deletionTimestamp".to_owned(),
+                json!(super::format_time(end)),
+            );
+            meta.insert("deletionGracePeriodSeconds".to_owned(), json!(grace));
+            if has_generation && !again {
+                let generation = meta.get("generation").and_then(Value::as_i64).unwrap_or(0);
+                meta.insert("generation".to_owned(), json!(generation + 1));
+            }
+        }
+    }
+    let left = meta
+        .get("deletionGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
+    let held = !finalizers.is_empty() || left > 0 || namespace;
+    if namespace {
+        value["status"]["phase"] = json!("Terminating");
+    }
+    !held
+}

@@ -1,0 +1,185 @@
+//! What writes have to do with namespaces and definitions: a namespace must exist, its deletion
+//! empties it, and a definition brings and takes its resources.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::{Call, Core};
+use crate::builtin::resources_of_crd;
+use crate::status::Status;
+use crate::store::{Draft, Key};
+
+/// Namespaces that wait for their last objects to go.
+#[derive(Debug, Default)]
+pub(crate) struct Terminating(Mutex<HashSet<String>>);
+
+impl Terminating {
+    fn add(&self, namespace: &str) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(namespace.to_owned());
+    }
+
+    fn remove(&self, namespace: &str) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(namespace);
+    }
+
+    fn contains(&self, namespace: &str) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(namespace)
+    }
+}
+
+/// Fails unless new objects may be put into a namespace.
+pub(crate) fn check_open(
+    core: &Core,
+    namespace: &str,
+    plural: &str,
+    group: &str,
+) -> Result<(), Status> {
+    if core
+        .store
+        .get("namespaces", &Key::new("", namespace))
+        .is_none()
+    {
+        return Err(Status::not_found("namespaces", "", namespace));
+    }
+    if core.terminating.contains(namespace) {
+        return Err(Status::forbidden(
+            plural,
+            group,
+            "",
+            format!(
+                "unable to create new content in namespace {namespace} because it is being \
+                 terminated"
+            ),
+        )
+        .cause(
+            "NamespaceTerminating",
+            "metadata.namespace",
+            "namespace is being terminated",
+        ));
+    }
+    Ok(())
+}
+
+/// After an object was created or replaced.
+pub(crate) fn stored(call: &Call, object: &Value) {
+    if &*call.resource.collection == CRDS {
+        register(&call.core, object);
+    }
+}
+
+const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
+/// Serves the resources of a definition from now on.
+pub(crate) fn register(core: &Core, crd: &Value) {
+    let resources = resources_of_crd(crd);
+    let collection = collection_of(crd);
+    core.registry.replace(
+        |old| old.custom.is_some() && *old.collection == *collection,
+        resources,
+    );
+}
+
+fn collection_of(crd: &Value) -> String {
+    crd["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// After an object is gone.
+pub(crate) fn removed(call: &Call, object: &Value) {
+    if &*call.resource.collection == CRDS {
+        let collection = collection_of(object);
+        call.core.registry.replace(
+            |old| old.custom.is_some() && *old.collection == *collection,
+            Vec::new(),
+        );
+        let listed = call.core.store.list(&collection, None, None);
+        for gone in listed.objects {
+            let mut value = gone.value();
+            let draft = Draft {
+                key: gone.key.clone(),
+                fields: gone.fields.clone(),
+                value: &mut value,
+            };
+            // Someone else may have been faster.
+            let _ = call
+                .core
+                .store
+                .delete(&collection.as_str().into(), gone.revision, draft);
+        }
+        call.core.store.drop_collection(&collection);
+    }
+    if let Some(namespace) = &call.namespace
+        && call.core.terminating.contains(namespace)
+    {
+        finish(&call.core, namespace);
+    }
+}
+
+/// Starts the deletion of a namespace: nothing new may come, everything in it goes.
+pub(crate) fn terminate(call: &Call, name: &str) {
+    let core = &call.core;
+    core.terminating.add(name);
+    for resource in core.registry.namespaced() {
+        for object in core
+            .store
+            .list(&resource.collection, Some(name), None)
+            .objects
+        {
+            let inner = Call {
+                core: core.clone(),
+                resource: resource.clone(),
+                namespace: Some(name.to_owned()),
+                name: Some(object.key.name.to_string()),
+                subresource: String::new(),
+                params: super::Params::default(),
+                user: call.user.clone(),
+                parts: http::Request::new(()).into_parts().0,
+            };
+            // What cannot go at once goes when its finalizers do.
+            let _ = super::delete::remove(&inner, &object.key, &json!({}));
+        }
+    }
+    finish(core, name);
+}
+
+/// Removes a terminating namespace that has become empty.
+fn finish(core: &Core, name: &str) {
+    let empty = core.registry.namespaced().iter().all(|resource| {
+        core.store
+            .list(&resource.collection, Some(name), None)
+            .objects
+            .is_empty()
+    });
+    if !empty {
+        return;
+    }
+    let key = Key::new("", name);
+    if let Some(object) = core.store.get("namespaces", &key) {
+        let mut value = object.value();
+        let draft = Draft {
+            key,
+            fields: object.fields.clone(),
+            value: &mut value,
+        };
+        if core
+            .store
+            .delete(&"namespaces".into(), object.revision, draft)
+            .is_ok()
+        {
+            core.terminating.remove(name);
+        }
+    }
+}

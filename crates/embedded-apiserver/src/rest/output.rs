@@ -1,0 +1,174 @@
+//! Which representation a client asked for, and how objects are put into it.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::builtin::Resource;
+use crate::status::Status;
+use crate::store::Object;
+
+/// A representation of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// The objects themselves.
+    Full,
+    /// `meta.k8s.io/v1 Table`.
+    Table,
+    /// `meta.k8s.io/v1 PartialObjectMetadata`.
+    Metadata,
+}
+
+impl Format {
+    /// Picks the first acceptable representation.
+    pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Self, Status> {
+        let Some(accept) = headers.get(ACCEPT) else {
+            return Ok(Self::Full);
+        };
+        let Ok(accept) = accept.to_str() else {
+            return Err(Status::not_acceptable());
+        };
+        for option in accept.split(',') {
+            let mut parts = option.split(';').map(str::trim);
+            let media_type = parts.next().unwrap_or_default();
+            let mut target = None;
+            let mut meta = true;
+            for part in parts {
+                match part.split_once('=') {
+                    Some(("as", kind)) => target = Some(kind.trim()),
+                    Some(("v", version)) => meta &= version.trim() == "v1",
+                    Some(("g", group)) => meta &= group.trim() == "meta.k8s.io",
+                    _ => {}
+                }
+            }
+            match (media_type, target) {
+                ("application/json", Some("Table")) if meta => return Ok(Self::Table),
+                (
+                    "application/json",
+                    Some("PartialObjectMetadata" | "PartialObjectMetadataList"),
+                ) if meta => return Ok(Self::Metadata),
+                ("application/json" | "application/*" | "*/*" | "", None) => return Ok(Self::Full),
+                _ => {}
+            }
+        }
+        Err(Status::not_acceptable())
+    }
+}
+
+/// The bytes of an object in the form of a resource's version.
+pub(crate) fn object_bytes(resource: &Resource, object: &Object) -> Bytes {
+    if resource.converts() {
+        to_bytes(&object_value(resource, object))
+    } else {
+        object.bytes.clone()
+    }
+}
+
+/// An object in the form of a resource's version.
+pub(crate) fn object_value(resource: &Resource, object: &Object) -> Value {
+    let mut value = object.value();
+    resource.from_stored(&mut value);
+    value
+}
+
+/// The metadata of an object.
+pub(crate) fn partial_metadata(object: &Value) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": object["metadata"],
+    })
+}
+
+pub(crate) fn to_bytes(value: &Value) -> Bytes {
+    // Writing a Value into memory cannot fail.
+    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// A JSON response.
+pub(crate) fn json_response(code: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = code;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Adds `Warning` headers (RFC 7234 code 299), which kubectl prints.
+pub(crate) fn add_warnings(response: &mut Response, warnings: &[String]) {
+    for warning in warnings {
+        let text: String = warning
+            .chars()
+            .map(|c| {
+                if c.is_control() || !c.is_ascii() {
+                    ' '
+                } else {
+                    c
+                }
+            })
+            .flat_map(|c| {
+                if matches!(c, '"' | '\\') {
+                    vec!['\\', c]
+                } else {
+                    vec![c]
+                }
+            })
+            .collect();
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+            response.headers_mut().append(http::header::WARNING, value);
+        }
+    }
+}
+
+/// Objects as a Table, for a call.
+pub(crate) fn table(call: &super::Call, objects: &[&Value], columns: bool) -> Value {
+    table_for(
+        &call.core,
+        &call.resource,
+        call.params.get("includeObject"),
+        objects,
+        columns,
+    )
+}
+
+/// Objects as a Table.
+pub(crate) fn table_for(
+    core: &super::Core,
+    resource: &Resource,
+    include: Option<&str>,
+    objects: &[&Value],
+    columns: bool,
+) -> Value {
+    let _ = (core, resource);
+    let rows: Vec<Value> = objects
+        .iter()
+        .map(|object| {
+            let meta = &object["metadata"];
+            let shown = match include {
+                Some("None") => Value::Null,
+                Some("Object") => (*object).clone(),
+                _ => partial_metadata(object),
+            };
+            json!({"cells": [meta["name"], meta["creationTimestamp"]], "object": shown})
+        })
+        .collect();
+    let definitions = if columns {
+        json!([
+            {"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0},
+            {"name": "Created At", "type": "date", "format": "", "description": "", "priority": 0},
+        ])
+    } else {
+        json!([])
+    };
+    json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": objects.first().map(|o| o["metadata"]["resourceVersion"].clone())},
+        "columnDefinitions": definitions,
+        "rows": rows,
+    })
+}

@@ -1,0 +1,192 @@
+//! Subresources of Pods: binding and log.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use super::output::json_response;
+use super::{Call, body};
+use crate::pod_logs::LogOptions;
+use crate::status::Status;
+
+/// POST pods/NAME/binding: gives the Pod its node.
+pub(crate) fn bind(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+    let binding = body::object(&call.parts.headers, bytes)?;
+    let node = binding["target"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let name = call.key()?.name;
+    if node.is_empty() {
+        return Err(Status::bad_request("target.name is required"));
+    }
+    let uid = binding["metadata"]["uid"].as_str().unwrap_or_default();
+    let annotations = binding["metadata"]["annotations"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    let now = call.core.now();
+    // Binding is the one write that may set the node's name, so it does not take the way of
+    // ordinary updates with their rules.
+    let core = &call.core;
+    let resource = &call.resource;
+    let key = call.key()?;
+    loop {
+        let stored = core
+            .store
+            .get(&resource.collection, &key)
+            .ok_or_else(|| call.not_found(&name))?;
+        let mut pod = stored.value();
+        let found = pod["metadata"]["uid"].as_str().unwrap_or_default();
+        if !uid.is_empty() && uid != found {
+            return Err(call.conflict(
+                &name,
+                format!(
+                    "Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+                ),
+            ));
+        }
+        if pod["metadata"].get("deletionTimestamp").is_some() {
+            return Err(call.conflict(
+                &name,
+                format!("pod {name} is being deleted, cannot be assigned to a host"),
+            ));
+        }
+        if pod["spec"]["nodeName"]
+            .as_str()
+            .is_some_and(|n| !n.is_empty())
+        {
+            return Err(call.conflict(
+                &name,
+                format!(
+                    "pod {name} is already assigned to node {}",
+                    pod["spec"]["nodeName"]
+                ),
+            ));
+        }
+        if pod["spec"]["schedulingGates"]
+            .as_array()
+            .is_some_and(|gates| !gates.is_empty())
+        {
+            return Err(call.conflict(
+                &name,
+                format!("pod {name} has non-empty .spec.schedulingGates"),
+            ));
+        }
+        pod["spec"]["nodeName"] = json!(node);
+        for (key, value) in &annotations {
+            pod["metadata"]["annotations"][key] = value.clone();
+        }
+        set_scheduled(&mut pod, &now);
+        let fields = resource.strategy.fields(&pod);
+        let draft = crate::store::Draft {
+            key: key.clone(),
+            fields,
+            value: &mut pod,
+        };
+        match core
+            .store
+            .update(&resource.collection, stored.revision, draft)
+        {
+            Ok(_) => break,
+            Err(crate::store::Refused::Changed | crate::store::Refused::Exists) => {}
+            Err(crate::store::Refused::Missing) => return Err(call.not_found(&name)),
+        }
+    }
+    let mut status = Status::failure(201, "", "");
+    status.status = "Success".to_owned();
+    Ok(json_response(StatusCode::CREATED, status.to_json()))
+}
+
+fn set_scheduled(pod: &mut Value, now: &str) {
+    let condition = json!({
+        "type": "PodScheduled",
+        "status": "True",
+        "lastTransitionTime": now,
+    });
+    let mut conditions = pod["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    conditions.retain(|c| c["type"] != "PodScheduled");
+    conditions.push(condition);
+    pod["status"]["conditions"] = Value::Array(conditions);
+}
+
+/// GET pods/NAME/log.
+pub(crate) async fn log(call: &Call) -> Result<Response, Status> {
+    let key = call.key()?;
+    let pod = call
+        .core
+        .store
+        .get(&call.resource.collection, &key)
+        .ok_or_else(|| call.not_found(&key.name))?
+        .value();
+    let logs = call
+        .core
+        .logs()
+        .ok_or_else(|| Status::not_implemented("pods/log"))?;
+    let params = &call.params;
+    let natural = |key: &str| -> Result<Option<u64>, Status> {
+        match params.number(key)? {
+            Some(n) if n < 0 => Err(Status::bad_request(format!(
+                "{key} must be greater than or equal to 0"
+            ))),
+            n => Ok(n.map(i64::unsigned_abs)),
+        }
+    };
+    let container = choose_container(call, &pod, params.get("container"))?;
+    let since_time = params
+        .get("sinceTime")
+        .map(|text| {
+            text.parse()
+                .map_err(|_| Status::bad_request(format!("invalid sinceTime: {text:?}")))
+        })
+        .transpose()?;
+    let options = LogOptions {
+        container: Some(container),
+        follow: params.flag("follow"),
+        previous: params.flag("previous"),
+        tail_lines: natural("tailLines")?,
+        since_seconds: natural("sinceSeconds")?,
+        since_time,
+        timestamps: params.flag("timestamps"),
+        limit_bytes: natural("limitBytes")?,
+    };
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    let stream = logs.open(&key.namespace, &key.name, uid, options).await?;
+    let mut response = Response::new(Body::from_stream(stream));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    Ok(response)
+}
+
+fn choose_container(call: &Call, pod: &Value, asked: Option<&str>) -> Result<String, Status> {
+    let names = |list: &str| -> Vec<String> {
+        let containers = pod["spec"][list].as_array().into_iter().flatten();
+        containers
+            .filter_map(|c| c["name"].as_str())
+            .map(str::to_owned)
+            .collect()
+    };
+    let main = names("containers");
+    let init = names("initContainers");
+    let pod_name = call.name.as_deref().unwrap_or_default();
+    match asked {
+        Some(name) if main.iter().chain(&init).any(|n| n == name) => Ok(name.to_owned()),
+        Some(name) => Err(Status::bad_request(format!(
+            "container {name} is not valid for pod {pod_name}"
+        ))),
+        None => match main.as_slice() {
+            [only] => Ok(only.clone()),
+            _ => Err(Status::bad_request(format!(
+                "a container name must be specified for pod {pod_name}, choose one of: [{}]",
+                main.join(" ")
+            ))),
+        },
+    }
+}

@@ -1,0 +1,223 @@
+//! What every write passes through: shape, defaults, admission, rules.
+
+use serde_json::{Map, Value};
+
+use super::Call;
+use super::params::FieldValidation;
+use crate::admission::Operation;
+use crate::builtin::{Resource, field, validate_metadata};
+use crate::status::{Cause, Status};
+
+/// Checks that a body is an object of the call's kind, and gives it a `metadata`.
+pub(crate) fn check_type(call: &Call, object: &mut Value) -> Result<(), Status> {
+    let resource = &call.resource;
+    let api_version = resource.api_version();
+    let Some(map) = object.as_object_mut() else {
+        return Err(Status::bad_request("the body must be a JSON object"));
+    };
+    for (key, expected) in [("apiVersion", &api_version), ("kind", &resource.kind)] {
+        match map.get(key) {
+            None | Some(Value::Null) => {
+                map.insert(key.to_owned(), Value::String(expected.clone()));
+            }
+            Some(Value::String(found)) if found == expected => {}
+            Some(found) => {
+                let what = if key == "kind" { "kind" } else { "API version" };
+                return Err(Status::bad_request(format!(
+                    "the {what} in the data ({}) does not match the expected {what} ({expected})",
+                    found
+                        .as_str()
+                        .map_or_else(|| found.to_string(), str::to_owned),
+                )));
+            }
+        }
+    }
+    let meta = map.entry("metadata").or_insert(Value::Null);
+    if meta.is_null() {
+        *meta = Value::Object(Map::new());
+    }
+    check_metadata(meta)
+}
+
+/// Metadata has the same types in every kind; what is read later relies on them.
+fn check_metadata(meta: &mut Value) -> Result<(), Status> {
+    let Some(map) = meta.as_object_mut() else {
+        return Err(wrong_type("metadata", "an object"));
+    };
+    map.retain(|_, value| !value.is_null());
+    for key in [
+        "name",
+        "generateName",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "selfLink",
+        "creationTimestamp",
+        "deletionTimestamp",
+    ] {
+        if map.get(key).is_some_and(|value| !value.is_string()) {
+            return Err(wrong_type(&format!("metadata.{key}"), "a string"));
+        }
+    }
+    for key in ["labels", "annotations"] {
+        let Some(value) = map.get_mut(key) else {
+            continue;
+        };
+        let Some(entries) = value.as_object_mut() else {
+            return Err(wrong_type(
+                &format!("metadata.{key}"),
+                "an object of strings",
+            ));
+        };
+        for value in entries.values_mut() {
+            match value {
+                Value::Null => *value = Value::String(String::new()),
+                Value::String(_) => {}
+                _ => {
+                    return Err(wrong_type(
+                        &format!("metadata.{key}"),
+                        "an object of strings",
+                    ));
+                }
+            }
+        }
+        if entries.is_empty() {
+            map.remove(key);
+        }
+    }
+    for key in ["finalizers", "ownerReferences", "managedFields"] {
+        let Some(value) = map.get(key) else { continue };
+        let Some(items) = value.as_array() else {
+            return Err(wrong_type(&format!("metadata.{key}"), "a list"));
+        };
+        let fits = |item: &Value| {
+            if key == "finalizers" {
+                item.is_string()
+            } else {
+                item.is_object()
+            }
+        };
+        if !items.iter().all(fits) {
+            return Err(wrong_type(
+                &format!("metadata.{key}"),
+                "a list of the right type",
+            ));
+        }
+        if items.is_empty() {
+            map.remove(key);
+        }
+    }
+    Ok(())
+}
+
+fn wrong_type(path: &str, expected: &str) -> Status {
+    Status::bad_request(format!(
+        "json: cannot decode the object: {path} must be {expected}"
+    ))
+}
+
+/// Unknown fields of what the client sent: refused, warned of, or ignored as it asked.
+pub(crate) fn check_fields(
+    call: &Call,
+    object: &Value,
+    raw: Option<&[u8]>,
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
+    let mode = FieldValidation::of(&call.params)?;
+    let _ = (object, raw, warnings, mode);
+    Ok(())
+}
+
+/// Makes the object what its schema says: unknown fields go, defaults come.
+pub(crate) fn shape(resource: &Resource, object: &mut Value) {
+    if resource.custom.is_none() {
+        drop_nulls(object);
+    }
+    resource.strategy.complete(object);
+    if resource.custom.is_none() {
+        drop_nulls(object);
+    }
+}
+
+/// A null in an object of a built-in kind means that the field is not set.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// Mutating admission.
+pub(crate) fn mutate(
+    call: &Call,
+    operation: Operation,
+    name: &str,
+    object: &mut Value,
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
+    let request = call.admission_request(operation, name);
+    warnings.extend(call.core.admission.mutate(&request, object)?);
+    check_type(call, object)
+}
+
+/// Schema, the kind's own rules, and validating admission.
+pub(crate) fn validate(
+    call: &Call,
+    operation: Operation,
+    name: &str,
+    object: &Value,
+    old: Option<&Value>,
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
+    let resource = &call.resource;
+    let mut errors = validate_metadata(object, resource.name_rule);
+    if let Some(old) = old {
+        errors.extend(new_finalizers(object, old));
+    }
+    if call.subresource.is_empty() {
+        errors.extend(resource.strategy.validate(object));
+        if let Some(old) = old {
+            errors.extend(resource.strategy.validate_update(object, old));
+        }
+    }
+    if !errors.is_empty() {
+        return Err(invalid(call, name, errors));
+    }
+    let request = call.admission_request(operation, name);
+    warnings.extend(call.core.admission.validate(&request, object, old)?);
+    Ok(())
+}
+
+/// An object that is being deleted may lose finalizers and not gain any.
+fn new_finalizers(object: &Value, old: &Value) -> Option<Cause> {
+    old["metadata"].get("deletionTimestamp")?;
+    let of = |value: &Value| {
+        value["metadata"]["finalizers"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
+    let before = of(old);
+    let added: Vec<Value> = of(object)
+        .into_iter()
+        .filter(|f| !before.contains(f))
+        .collect();
+    (!added.is_empty()).then(|| {
+        field::forbidden(
+            "metadata.finalizers",
+            &format!(
+                "no new finalizers can be added if the object is being deleted, found new \
+                 finalizers {}",
+                Value::Array(added)
+            ),
+        )
+    })
+}
+
+pub(crate) fn invalid(call: &Call, name: &str, errors: Vec<Cause>) -> Status {
+    Status::invalid(&call.resource.kind, &call.resource.group, name, errors)
+}

@@ -1,0 +1,328 @@
+//! update (PUT) and patch, of objects and of their status.
+//!
+//! All of them are one loop: read, change, check, commit if nobody else committed in between,
+//! otherwise again. A caller who names a resource version gets a conflict instead of the retry.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::output::object_value;
+use super::selection::selectable_fields;
+use super::{Call, body, create, object_response, output, prepare};
+use crate::admission::Operation;
+use crate::builtin::Resource;
+use crate::status::Status;
+use crate::store::{Draft, Object, Refused};
+
+/// Retries when other writers are faster; each of them made progress, so this is generous.
+const ATTEMPTS: usize = 64;
+
+/// PUT.
+pub(crate) fn replace(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+    let mut object = body::object(&call.parts.headers, bytes)?;
+    let mut warnings = Vec::new();
+    prepare::check_type(call, &mut object)?;
+    prepare::check_fields(call, &object, Some(bytes), &mut warnings)?;
+    let name = call.key()?.name;
+    let given = object["metadata"]["name"].as_str().unwrap_or_default();
+    if given.is_empty() {
+        object["metadata"]["name"] = Value::String(name.to_string());
+    }
+    let value = write(call, "update", &mut warnings, |_| Ok(object.clone()))?;
+    let mut response = object_response(call, StatusCode::OK, &value)?;
+    output::add_warnings(&mut response, &warnings);
+    Ok(response)
+}
+
+/// PATCH, by media type.
+pub(crate) fn patch(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+    let mut warnings = Vec::new();
+    let value = match body::media_type(&call.parts.headers).as_str() {
+        "application/json-patch+json" => {
+            let patch: json_patch::Patch = serde_json::from_slice(bytes)
+                .map_err(|error| Status::bad_request(format!("invalid JSON patch: {error}")))?;
+            write(call, "patch", &mut warnings, |old| {
+                let mut value = old.clone();
+                json_patch::patch(&mut value, &patch)
+                    .map_err(|error| unprocessable(call, &error))?;
+                Ok(value)
+            })?
+        }
+        "application/merge-patch+json" => {
+            let patch = patch_object(bytes)?;
+            write(call, "patch", &mut warnings, |old| {
+                let mut value = old.clone();
+                json_patch::merge(&mut value, &patch);
+                Ok(value)
+            })?
+        }
+        "application/strategic-merge-patch+json" => {
+            if call.resource.custom.is_some() {
+                return Err(Status::unsupported_media_type(
+                    "application/strategic-merge-patch+json",
+                    "application/json-patch+json, application/merge-patch+json, \
+                     application/apply-patch+yaml",
+                ));
+            }
+            return Err(Status::not_implemented("strategic merge patch"));
+        }
+        other => {
+            return Err(Status::unsupported_media_type(
+                other,
+                "application/json-patch+json, application/merge-patch+json, \
+                 application/strategic-merge-patch+json, application/apply-patch+yaml",
+            ));
+        }
+    };
+    let mut response = object_response(call, StatusCode::OK, &value)?;
+    output::add_warnings(&mut response, &warnings);
+    Ok(response)
+}
+
+fn patch_object(bytes: &[u8]) -> Result<Value, Status> {
+    let patch = body::parse(bytes)?;
+    if patch.is_object() {
+        Ok(patch)
+    } else {
+        Err(Status::bad_request("the patch must be a JSON object"))
+    }
+}
+
+/// 422 without causes: the patch is well-formed and does not fit the object.
+fn unprocessable(call: &Call, error: &dyn std::fmt::Display) -> Status {
+    let name = call.name.as_deref().unwrap_or_default();
+    Status::failure(
+        422,
+        "Invalid",
+        format!("the server rejected our request: {error}"),
+    )
+    .about(&call.resource.plural, &call.resource.group, name)
+}
+
+/// Changes an object by a function from its old to its wanted state, both in the call's version,
+/// and returns what is stored now.
+pub(crate) fn write(
+    call: &Call,
+    verb: &str,
+    warnings: &mut Vec<String>,
+    change: impl Fn(&Value) -> Result<Value, Status>,
+) -> Result<Value, Status> {
+    let resource = &call.resource;
+    let key = call.key()?;
+    let dry_run = call.params.dry_run()?;
+    call.params.field_manager()?;
+    for _ in 0..ATTEMPTS {
+        let stored = call
+            .core
+            .store
+            .get(&resource.collection, &key)
+            .ok_or_else(|| call.not_found(&key.name))?;
+        let old = object_value(resource, &stored);
+        let mut new = change(&old)?;
+        let mut fresh_warnings = Vec::new();
+        prepare_update(call, &mut new, &old, &key.name, &mut fresh_warnings)?;
+        if new == old {
+            warnings.append(&mut fresh_warnings);
+            if !dry_run {
+                call.core.counters.noop_write(verb, &call.counted_as());
+            }
+            return Ok(new);
+        }
+        if dry_run {
+            warnings.append(&mut fresh_warnings);
+            return Ok(new);
+        }
+        match commit(call, &stored, &mut new, &old) {
+            Ok(()) => {
+                warnings.append(&mut fresh_warnings);
+                return Ok(new);
+            }
+            Err(Refused::Changed | Refused::Exists) => {}
+            Err(Refused::Missing) => return Err(call.not_found(&key.name)),
+        }
+    }
+    Err(call.stale(&key.name))
+}
+
+/// Stores a changed object, or removes it if the change was the last thing its deletion waited
+/// for.
+fn commit(call: &Call, stored: &Arc<Object>, new: &mut Value, old: &Value) -> Result<(), Refused> {
+    let resource = &call.resource;
+    let store = &call.core.store;
+    let gone = deletion_is_due(new, old);
+    resource.to_stored(new);
+    let fields = selectable_fields(resource, new);
+    let draft = Draft {
+        key: stored.key.clone(),
+        fields,
+        value: new,
+    };
+    if gone {
+        store.delete(&resource.collection, stored.revision, draft)?;
+        super::namespaces::removed(call, new);
+    } else {
+        store.update(&resource.collection, stored.revision, draft)?;
+        super::namespaces::stored(call, new);
+    }
+    resource.from_stored(new);
+    Ok(())
+}
+
+/// An object that is being deleted goes with its last finalizer, unless it has a grace period:
+/// then the kubelet's own delete ends it.
+fn deletion_is_due(new: &Value, old: &Value) -> bool {
+    new["metadata"]["finalizers"]
+        .as_array()
+        .is_none_or(Vec::is_empty)
+        && old["metadata"].get("deletionTimestamp").is_some()
+        && old["metadata"]["deletionGracePeriodSeconds"] == 0
+}
+
+/// What only the server writes.
+const SYSTEM_FIELDS: &[&str] = &[
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+    "resourceVersion",
+    "namespace",
+    "generateName",
+];
+
+fn prepare_update(
+    call: &Call,
+    new: &mut Value,
+    old: &Value,
+    name: &str,
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
+    let resource = &call.resource;
+    prepare::check_type(call, new)?;
+    check_identity(call, new, old, name)?;
+    restore_system_fields(new, old);
+    if call.subresource == "status" {
+        *new = with_status_of(old, new);
+    } else if resource.has_status {
+        copy(new, old, "status");
+    }
+    prepare::shape(resource, new);
+    prepare::mutate(call, Operation::Update, name, new, warnings)?;
+    restore_system_fields(new, old);
+    prepare::shape(resource, new);
+    if call.subresource == "status" {
+        resource.strategy.prepare_status_update(new, old);
+    } else {
+        resource.strategy.prepare_update(new, old);
+        bump_generation(resource, new, old);
+        if resource.plural == "customresourcedefinitions" {
+            crate::builtin::accept_crd(new, &call.core.now());
+        }
+    }
+    prepare::validate(call, Operation::Update, name, new, Some(old), warnings)
+}
+
+/// The preconditions a body can carry: name, namespace, uid and resource version.
+fn check_identity(call: &Call, new: &Value, old: &Value, name: &str) -> Result<(), Status> {
+    let meta = &new["metadata"];
+    let given = |key: &str| meta[key].as_str().unwrap_or_default();
+    if given("name") != name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({name})",
+            given("name")
+        )));
+    }
+    let namespace = call.namespace.as_deref().unwrap_or_default();
+    if !given("namespace").is_empty() && given("namespace") != namespace {
+        return Err(Status::bad_request(format!(
+            "the namespace of the object ({}) does not match the namespace on the URL ({namespace})",
+            given("namespace")
+        )));
+    }
+    let uid = old["metadata"]["uid"].as_str().unwrap_or_default();
+    if !given("uid").is_empty() && given("uid") != uid {
+        return Err(call.conflict(
+            name,
+            format!(
+                "Precondition failed: UID in precondition: {}, UID in object meta: {uid}",
+                given("uid")
+            ),
+        ));
+    }
+    let version = given("resourceVersion");
+    if !version.is_empty() && version.parse::<u64>().is_err() {
+        return Err(Status::bad_request(format!(
+            "invalid resourceVersion: {version:?}"
+        )));
+    }
+    if !version.is_empty()
+        && version != "0"
+        && meta["resourceVersion"] != old["metadata"]["resourceVersion"]
+    {
+        return Err(call.stale(name));
+    }
+    Ok(())
+}
+
+fn restore_system_fields(new: &mut Value, old: &Value) {
+    let before = &old["metadata"];
+    if let Some(meta) = new["metadata"].as_object_mut() {
+        for &key in SYSTEM_FIELDS {
+            match before.get(key) {
+                Some(value) => meta.insert(key.to_owned(), value.clone()),
+                None => meta.remove(key),
+            };
+        }
+        meta.retain(|_, value| !value.is_null());
+    }
+}
+
+/// A write to the status subresource changes nothing else.
+fn with_status_of(old: &Value, new: &Value) -> Value {
+    let mut merged = old.clone();
+    copy(&mut merged, new, "status");
+    merged
+}
+
+fn copy(to: &mut Value, from: &Value, key: &str) {
+    if let Some(map) = to.as_object_mut() {
+        match from.get(key) {
+            Some(value) => map.insert(key.to_owned(), value.clone()),
+            None => map.remove(key),
+        };
+    }
+}
+
+/// Counts changes of what the user wants: everything but metadata and status.
+fn bump_generation(resource: &Resource, new: &mut Value, old: &Value) {
+    if !resource.has_generation {
+        return;
+    }
+    let wanted = |value: &Value| -> Map<String, Value> {
+        let mut map = value.as_object().cloned().unwrap_or_default();
+        map.remove("metadata");
+        if resource.has_status {
+            map.remove("status");
+        }
+        map
+    };
+    if wanted(new) != wanted(old) {
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+        new["metadata"]["generation"] = json!(generation);
+    }
+}
+
+/// Creates the object an apply names when there is none.
+#[expect(dead_code, reason = "used by server-side apply")]
+pub(crate) fn create_applied(
+    call: &Call,
+    object: Value,
+    warnings: &mut Vec<String>,
+) -> Result<Value, Status> {
+    create::store(call, object, Operation::Create, warnings)
+}

@@ -1,0 +1,164 @@
+//! The server as its owner holds it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::admission::{Admission, AdmitAll};
+use crate::builtin::Registry;
+use crate::pod_logs::PodLogs;
+use crate::rest::{Core, User, handle};
+use crate::stats::{Counters, Stats};
+use crate::store::{Draft, History, Key, Store};
+
+/// An in-memory Kubernetes API server. Cheap to clone; clones are the same server.
+#[derive(Clone)]
+pub struct ApiServer {
+    core: Arc<Core>,
+}
+
+impl std::fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiServer")
+            .field("revision", &self.core.store.revision())
+            .finish()
+    }
+}
+
+/// Where the server reads the time of day.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Configures an [`ApiServer`].
+pub struct ApiServerBuilder {
+    admission: Arc<dyn Admission>,
+    pod_logs: Option<Arc<dyn PodLogs>>,
+    data_dir: Option<PathBuf>,
+    clock: Clock,
+    history: History,
+}
+
+impl ApiServerBuilder {
+    /// Admission control for every write; without it everything valid is admitted.
+    #[must_use]
+    pub fn admission(mut self, admission: Arc<dyn Admission>) -> Self {
+        self.admission = admission;
+        self
+    }
+
+    /// Where `pods/log` reads from; may also be set later by [`ApiServer::set_pod_logs`].
+    #[must_use]
+    pub fn pod_logs(mut self, pod_logs: Arc<dyn PodLogs>) -> Self {
+        self.pod_logs = Some(pod_logs);
+        self
+    }
+
+    /// Keeps the objects in this directory, so that they survive a restart.
+    #[must_use]
+    pub fn data_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(directory.into());
+        self
+    }
+
+    /// The clock behind creation and deletion time stamps; the system's by default.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How many changes of each resource are kept for watchers that are behind. A watcher that is
+    /// further behind gets 410 Gone and lists again. The default is 10,000.
+    #[must_use]
+    pub fn watch_history(mut self, events: usize) -> Self {
+        self.history.events = events;
+        self
+    }
+
+    /// Starts the server's state: no task, no socket.
+    pub fn build(self) -> ApiServer {
+        let core = Core {
+            store: Arc::new(Store::new(self.history)),
+            registry: Registry::builtin(),
+            admission: self.admission,
+            pod_logs: RwLock::new(self.pod_logs),
+            counters: Counters::default(),
+            clock: self.clock,
+            terminating: Default::default(),
+        };
+        for name in ["default", "kube-system"] {
+            create_namespace(&core, name);
+        }
+        ApiServer {
+            core: Arc::new(core),
+        }
+    }
+}
+
+fn create_namespace(core: &Core, name: &str) {
+    let mut value = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": name,
+            "uid": crate::rest::uuid(),
+            "creationTimestamp": core.now(),
+            "labels": {"kubernetes.io/metadata.name": name},
+        },
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    });
+    let fields = [("status.phase".to_owned(), "Active".to_owned())].into();
+    let draft = Draft {
+        key: Key::new("", name),
+        fields,
+        value: &mut value,
+    };
+    // It may exist already in a restored store.
+    let _ = core.store.create(&"namespaces".into(), draft);
+}
+
+impl ApiServer {
+    /// Configures a server.
+    pub fn builder() -> ApiServerBuilder {
+        ApiServerBuilder {
+            admission: Arc::new(AdmitAll),
+            pod_logs: None,
+            data_dir: None,
+            clock: Arc::new(Timestamp::now),
+            history: History::default(),
+        }
+    }
+
+    /// The whole API as a service, without authentication: the transport of an in-process client.
+    /// Requests are made as `system:admin`, unless a layer in front has said otherwise.
+    pub fn router(&self) -> Router {
+        let core = self.core.clone();
+        let user = User("system:admin".into());
+        Router::new().fallback(move |mut request: Request<Body>| {
+            let core = core.clone();
+            if request.extensions().get::<User>().is_none() {
+                request.extensions_mut().insert(user.clone());
+            }
+            handle(core, request)
+        })
+    }
+
+    /// Sets where `pods/log` reads from, also after the start.
+    pub fn set_pod_logs(&self, pod_logs: Arc<dyn PodLogs>) {
+        *self
+            .core
+            .pod_logs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(pod_logs);
+    }
+
+    /// What the server was asked so far.
+    pub fn stats(&self) -> Stats {
+        self.core.counters.snapshot()
+    }
+}
