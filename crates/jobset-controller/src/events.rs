@@ -314,15 +314,4 @@ fn cut(text: &str, limit: usize) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn notes_are_cut_at_characters() {
-        assert_eq!(cut("abc", 1024), "abc");
-        assert_eq!(cut("abc", 2), "ab");
-        assert_eq!(cut("aé", 2), "a");
-        assert_eq!(cut("100% %s", 1024), "100% %s");
-        assert_eq!(cut(&"é".repeat(600), 1024).len(), 1024);
-    }
-}
+mod tests;

@@ -403,3 +403,6 @@ fn describe(action: &Action, error: &str) -> String {
         Action::DeleteJobSet { .. } => format!("expired JobSet not deleted: {error}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

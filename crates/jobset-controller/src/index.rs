@@ -533,3 +533,6 @@ impl Cache<WatchedName<PersistentVolumeClaim>> for Index {
         lock(&self.state).claims.replace(objects)
     }
 }
+
+#[cfg(test)]
+mod tests;

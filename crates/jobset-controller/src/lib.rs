@@ -43,6 +43,8 @@ mod queue;
 mod reconcile;
 mod requests;
 mod status;
+#[cfg(test)]
+mod testing;
 mod watch;
 mod watched;
 

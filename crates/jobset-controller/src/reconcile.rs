@@ -251,3 +251,6 @@ fn reference(jobset: &JobSet, resource_version: Option<String>) -> ObjectReferen
 fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     one.into_iter().chain(other).min()
 }
+
+#[cfg(test)]
+mod tests;
