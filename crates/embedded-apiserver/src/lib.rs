@@ -26,14 +26,17 @@
 
 mod admission;
 mod builtin;
+mod credentials;
 mod pod_logs;
 mod rest;
 mod server;
+mod serving;
 mod stats;
 mod status;
 mod store;
 
 pub use admission::{Admission, AdmissionRequest, AdmitAll, Operation};
+pub use credentials::{Credentials, CredentialsError};
 pub use pod_logs::{LogOptions, LogStream, PodLogs};
 pub use server::{ApiServer, ApiServerBuilder, Clock};
 pub use stats::Stats;

@@ -1,5 +1,6 @@
 //! The server as its owner holds it.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,9 +9,12 @@ use axum::body::Body;
 use http::Request;
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, AdmitAll};
 use crate::builtin::Registry;
+use crate::credentials::Credentials;
 use crate::pod_logs::PodLogs;
 use crate::rest::{Core, User, handle};
 use crate::stats::{Counters, Stats};
@@ -146,6 +150,20 @@ impl ApiServer {
             }
             handle(core, request)
         })
+    }
+
+    /// Serves the API over TLS until `shutdown` is cancelled.
+    ///
+    /// Every request needs the bearer token of `credentials`, except for health and version. The
+    /// caller chooses the address; it should be a loopback one, since the token is the
+    /// administrator of a server that may run commands as its user.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        credentials: &Credentials,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
+        crate::serving::serve(self.core.clone(), listener, credentials.clone(), shutdown).await
     }
 
     /// Sets where `pods/log` reads from, also after the start.
