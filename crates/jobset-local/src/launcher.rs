@@ -18,13 +18,17 @@ use crate::sandbox;
 /// Roles are an internal matter between the node and this function. Standard input is the control
 /// channel; an unknown role ends with exit code 2.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<String> =
-        arguments.into_iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<String> = arguments
+        .into_iter()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["enter"] => sandbox::enter::run(),
         ["init", "namespaces", user, group] => match (user.parse(), group.parse()) {
-            (Ok(user), Ok(group)) => sandbox::init::run(Some(sandbox::init::Identity { user, group })),
+            (Ok(user), Ok(group)) => {
+                sandbox::init::run(Some(sandbox::init::Identity { user, group }))
+            }
             _ => usage(),
         },
         ["init", "plain"] => sandbox::init::run(None),

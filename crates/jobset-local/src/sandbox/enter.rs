@@ -55,13 +55,20 @@ fn start_init(user: Uid, group: Gid) -> Result<u8, String> {
         .args(["init", "namespaces", &user.to_string(), &group.to_string()])
         .spawn()
         .map_err(|e| format!("cannot start the container's first process: {e}"))?;
-    let status = child.wait().map_err(|e| format!("cannot wait for the container: {e}"))?;
-    let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(EXIT_KILLED);
+    let status = child
+        .wait()
+        .map_err(|e| format!("cannot wait for the container: {e}"))?;
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|s| 128 + s))
+        .unwrap_or(EXIT_KILLED);
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
 fn report_failure(reason: &str) {
-    let report = Report::NotIsolated { reason: reason.to_owned() };
+    let report = Report::NotIsolated {
+        reason: reason.to_owned(),
+    };
     // Nobody to tell is the same as nobody who waits.
     let _ = send(&report);
 }

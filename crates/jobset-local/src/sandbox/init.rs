@@ -73,7 +73,15 @@ impl Init {
         let mut line = String::new();
         requests.read_line(&mut line)?;
         let spec = serde_json::from_str(&line)?;
-        Ok((Self { namespaces, spec, channel, children: Arc::default() }, requests))
+        Ok((
+            Self {
+                namespaces,
+                spec,
+                channel,
+                children: Arc::default(),
+            },
+            requests,
+        ))
     }
 
     fn run(self, identity: Option<Identity>, requests: BufReader<UnixStream>) -> ExitCode {
@@ -82,9 +90,10 @@ impl Init {
         {
             let report = match error {
                 PrepareError::NotPermitted(reason) => Report::NotIsolated { reason },
-                PrepareError::Volume(message) => {
-                    Report::StartFailed { code: EXIT_CANNOT_START, message }
-                }
+                PrepareError::Volume(message) => Report::StartFailed {
+                    code: EXIT_CANNOT_START,
+                    message,
+                },
             };
             send(&self.channel, &report);
             return ExitCode::from(1);
@@ -177,11 +186,14 @@ impl Init {
                         }
                     }
                 }
-                Ok(Request::Exec { id, argv, timeout_ms }) => {
+                Ok(Request::Exec {
+                    id,
+                    argv,
+                    timeout_ms,
+                }) => {
                     let runner = Arc::clone(&self);
                     std::thread::spawn(move || {
-                        let (code, output) =
-                            runner.exec(&argv, Duration::from_millis(timeout_ms));
+                        let (code, output) = runner.exec(&argv, Duration::from_millis(timeout_ms));
                         send(&runner.channel, &Report::ExecDone { id, code, output });
                     });
                 }
@@ -210,7 +222,10 @@ impl Init {
     fn exec(&self, argv: &[String], timeout: Duration) -> (Option<i32>, String) {
         let started = io::pipe().and_then(|(reader, writer)| {
             let mut command = self.command(argv);
-            command.stdout(writer.try_clone()?).stderr(writer).process_group(0);
+            command
+                .stdout(writer.try_clone()?)
+                .stderr(writer)
+                .process_group(0);
             let (ended, end) = mpsc::channel();
             let mut children = lock(&self.children);
             let pid = command.spawn()?.id().cast_signed();
@@ -221,7 +236,10 @@ impl Init {
             Ok(started) => started,
             Err(error) => {
                 let name = argv.first().map_or("", String::as_str);
-                return (Some(EXIT_NOT_FOUND), format!("cannot run {name:?}: {error}"));
+                return (
+                    Some(EXIT_NOT_FOUND),
+                    format!("cannot run {name:?}: {error}"),
+                );
             }
         };
         let output = Arc::new(Mutex::new(Vec::new()));
@@ -255,8 +273,14 @@ enum PrepareError {
 fn start_failure(spec: &ContainerSpec, error: &io::Error) -> Report {
     let command = spec.argv.first().map_or("", String::as_str);
     if !spec.cwd.is_dir() {
-        let message = format!("working directory {:?} does not exist on this host", spec.cwd);
-        return Report::StartFailed { code: EXIT_CANNOT_START, message };
+        let message = format!(
+            "working directory {:?} does not exist on this host",
+            spec.cwd
+        );
+        return Report::StartFailed {
+            code: EXIT_CANNOT_START,
+            message,
+        };
     }
     let code = match error.kind() {
         io::ErrorKind::NotFound => EXIT_NOT_FOUND,
@@ -279,7 +303,9 @@ fn collect(mut reader: impl Read, sink: &Mutex<Vec<u8>>) {
 }
 
 fn send(channel: &Channel, report: &Report) {
-    let Ok(mut line) = serde_json::to_vec(report) else { return };
+    let Ok(mut line) = serde_json::to_vec(report) else {
+        return;
+    };
     line.push(b'\n');
     // A node that is gone is noticed by the reading side.
     let _ = lock(channel).write_all(&line);

@@ -21,7 +21,9 @@ use super::protocol::Mount;
 const NONE: Option<&str> = None;
 
 /// Device nodes that programs insist on finding as such; the others of `/dev` become links.
-const DEVICES: [&str; 8] = ["null", "zero", "full", "random", "urandom", "tty", "ptmx", "console"];
+const DEVICES: [&str; 8] = [
+    "null", "zero", "full", "random", "urandom", "tty", "ptmx", "console",
+];
 
 /// Where the mirror of `/dev` keeps the original.
 const ORIGINAL: &str = ".host";
@@ -52,10 +54,16 @@ pub(super) fn build(stage: &Path, mounts: &[Mount]) -> Result<(), String> {
     // Mount points inside another volume are made in that volume, after it is mounted.
     let targets: Vec<PathBuf> = mounts.iter().map(|m| m.target.clone()).collect();
     let outer = mounts.iter().filter(|m| {
-        !m.optional && !targets.iter().any(|t| *t != m.target && m.target.starts_with(t))
+        !m.optional
+            && !targets
+                .iter()
+                .any(|t| *t != m.target && m.target.starts_with(t))
     });
     let missing: Vec<&Mount> = outer.filter(|m| !fits(m)).collect();
-    let mirrors: BTreeSet<PathBuf> = missing.iter().map(|m| existing_ancestor(&m.target)).collect();
+    let mirrors: BTreeSet<PathBuf> = missing
+        .iter()
+        .map(|m| existing_ancestor(&m.target))
+        .collect();
     let mut mirrored: Vec<PathBuf> = Vec::new();
     for directory in mirrors {
         // Below a mirror only entries of the host need one of their own; sorted order has put
@@ -92,22 +100,38 @@ pub(super) fn build(stage: &Path, mounts: &[Mount]) -> Result<(), String> {
 
 /// The mount point with symbolic links of its existing part followed.
 fn resolve(target: &Path) -> Result<PathBuf, String> {
-    let plain = target
-        .components()
-        .all(|c| matches!(c, Component::RootDir | Component::Normal(_) | Component::CurDir));
+    let plain = target.components().all(|c| {
+        matches!(
+            c,
+            Component::RootDir | Component::Normal(_) | Component::CurDir
+        )
+    });
     if !target.is_absolute() || !plain {
-        return Err(format!("mount path {} is not a plain absolute path", target.display()));
+        return Err(format!(
+            "mount path {} is not a plain absolute path",
+            target.display()
+        ));
     }
     let ancestor = existing_ancestor(target);
-    let rest = target.strip_prefix(&ancestor).unwrap_or(Path::new("")).to_owned();
+    let rest = target
+        .strip_prefix(&ancestor)
+        .unwrap_or(Path::new(""))
+        .to_owned();
     let ancestor = fs::canonicalize(&ancestor)
         .map_err(|e| format!("cannot resolve {}: {e}", ancestor.display()))?;
-    Ok(if rest.as_os_str().is_empty() { ancestor } else { ancestor.join(rest) })
+    Ok(if rest.as_os_str().is_empty() {
+        ancestor
+    } else {
+        ancestor.join(rest)
+    })
 }
 
 /// The longest leading part of `path` that exists.
 fn existing_ancestor(path: &Path) -> PathBuf {
-    path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_owned()
+    path.ancestors()
+        .find(|p| p.exists())
+        .unwrap_or(Path::new("/"))
+        .to_owned()
 }
 
 /// Whether the mount point exists and is of the source's kind.
@@ -123,13 +147,22 @@ fn make_mount_point(mount: &Mount) -> io::Result<()> {
         return if fits(mount) {
             Ok(())
         } else {
-            Err(io::Error::other("exists, but a directory cannot be mounted on a file or inversely"))
+            Err(io::Error::other(
+                "exists, but a directory cannot be mounted on a file or inversely",
+            ))
         };
     }
     let is_dir = fs::metadata(&mount.source)?.is_dir();
-    let directory = if is_dir { Some(mount.target.as_path()) } else { mount.target.parent() };
+    let directory = if is_dir {
+        Some(mount.target.as_path())
+    } else {
+        mount.target.parent()
+    };
     if let Some(directory) = directory {
-        DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory)?;
     }
     if !is_dir {
         File::create(&mount.target)?;
@@ -143,7 +176,13 @@ fn bind(m: &Mount) -> io::Result<()> {
     if m.read_only {
         // A bind takes its options in a second step, and must keep those that are locked.
         let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        mount(NONE, &m.target, NONE, flags | present_flags(&m.target), NONE)?;
+        mount(
+            NONE,
+            &m.target,
+            NONE,
+            flags | present_flags(&m.target),
+            NONE,
+        )?;
     }
     Ok(())
 }
@@ -170,14 +209,26 @@ fn present_flags(path: &Path) -> MsFlags {
 /// Replaces `directory` by a writable copy of its first level.
 fn mirror(stage: &Path, directory: &Path) -> io::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("jobset"), stage, Some("tmpfs"), flags, Some("mode=755"))?;
+    mount(
+        Some("jobset"),
+        stage,
+        Some("tmpfs"),
+        flags,
+        Some("mode=755"),
+    )?;
     // Otherwise a bind of the directory that contains the stage would copy it into itself.
     mount(NONE, stage, NONE, MsFlags::MS_UNBINDABLE, NONE)?;
     let devices = directory == Path::new("/dev");
     if devices {
         let original = stage.join(ORIGINAL);
         fs::create_dir(&original)?;
-        mount(Some(directory), &original, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
+        mount(
+            Some(directory),
+            &original,
+            NONE,
+            MsFlags::MS_BIND | MsFlags::MS_REC,
+            NONE,
+        )?;
     }
     for entry in fs::read_dir(directory)? {
         let entry = entry?;

@@ -70,7 +70,9 @@ pub(crate) fn marked(name: &str, value: &str) -> Vec<i32> {
         .filter(|pid| {
             // Unreadable: another user's, or already gone. A zombie's is empty.
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|&b| b == 0).any(|entry| entry == wanted.as_bytes())
+            environment
+                .split(|&b| b == 0)
+                .any(|entry| entry == wanted.as_bytes())
         })
         .collect()
 }
