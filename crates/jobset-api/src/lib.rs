@@ -1,15 +1,54 @@
 //! The JobSet API: what a `JobSet` *is*.
 //!
+//! A JobSet is a set of Kubernetes Jobs with different roles that live, fail and restart together:
+//! a driver with its workers, a parameter server with its trainers. This crate holds the type of
+//! the object and everything that follows from an object alone. It serves the controller, the
+//! command line and any other Rust program that talks to a cluster where JobSets run.
+//!
 //! | module | holds |
 //! |---|---|
-//! | [`types`], [`template`], [`resource`] | the object: `JobSet`, its spec and status, the raw Job and claim templates inside it |
+//! | [`resource`], [`types`], [`template`] | the object: [`JobSet`], its spec and status, the raw Job and claim templates inside it |
 //! | [`constants`] | labels, annotations, condition types, reasons, messages, event reasons |
-//! | [`names`] | names, hashes, indices and totals that follow from a `JobSet` |
+//! | [`names`] | names, hashes, indices and totals that follow from a JobSet |
 //! | [`conditions`] | look-ups in `status.conditions` |
 //! | [`features`] | feature gates with their stages |
 //! | [`defaulting`], [`validation`] | admission as pure functions |
+//! | [`crd`] | the CustomResourceDefinition, generated from the types |
 //!
-//! The crate does no I/O, has no clock and starts no thread.
+//! The crate does no I/O, has no clock and starts no thread. It decides nothing about what to do
+//! with a JobSet.
+//!
+//! # For a Rust client
+//!
+//! [`JobSet`] implements [`kube::Resource`], so `kube::Api<JobSet>` lists, watches, creates and
+//! patches it. Where an object that some other client stored must not stop a watch, watch
+//! `kube::core::DeserializeGuard<JobSet>` instead.
+//!
+//! ```
+//! use jobset_api::{JobSet, JobSetSpec, ReplicatedJob, conditions, names};
+//! use k8s_openapi::api::batch::v1::JobTemplateSpec;
+//!
+//! // A template is written as the Kubernetes type, or as JSON when that lacks a field.
+//! let template: JobTemplateSpec = serde_json::from_value(serde_json::json!({
+//!     "spec": { "parallelism": 4, "completions": 4, "template": { "spec": {
+//!         "containers": [{ "name": "main", "image": "busybox", "command": ["true"] }],
+//!     }}},
+//! }))?;
+//! let workers = ReplicatedJob {
+//!     name: "workers".into(),
+//!     replicas: Some(2),
+//!     template: template.into(),
+//!     ..ReplicatedJob::default()
+//! };
+//! let spec = JobSetSpec { replicated_jobs: vec![workers], ..JobSetSpec::default() };
+//! let jobset = JobSet::new("training", spec);
+//!
+//! // let jobset = kube::Api::namespaced(client, "default").create(&params, &jobset).await?;
+//! assert_eq!(names::job_name(jobset.name(), "workers", 1), "training-workers-1");
+//! assert_eq!(names::global_replicas(&jobset), 2);
+//! assert!(!conditions::is_finished(&jobset));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 pub mod conditions;
 pub mod constants;

@@ -3,17 +3,21 @@
 use std::borrow::Cow;
 
 use k8s_openapi::{
-    NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta,
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
+    NamespaceResourceScope,
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 use kube::core::{
     ApiResource, Resource,
+    crd::CustomResourceExt,
     object::{HasSpec, HasStatus},
 };
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
-    constants::{API_VERSION, GROUP, KIND, MANAGED_BY_JOBSET_CONTROLLER, PLURAL, VERSION},
+    constants::{
+        API_VERSION, CRD_NAME, GROUP, KIND, MANAGED_BY_JOBSET_CONTROLLER, PLURAL, VERSION,
+    },
     types::{JobSetSpec, JobSetStatus, ReplicatedJob},
 };
 
@@ -96,11 +100,6 @@ impl JobSet {
             block_owner_deletion: Some(true),
         }
     }
-
-    /// The resource for use with dynamic clients.
-    pub fn api_resource() -> ApiResource {
-        ApiResource::erase::<Self>(&())
-    }
 }
 
 impl Resource for JobSet {
@@ -133,6 +132,24 @@ impl Resource for JobSet {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
+    }
+}
+
+impl CustomResourceExt for JobSet {
+    fn crd() -> CustomResourceDefinition {
+        crate::crd::crd()
+    }
+
+    fn crd_name() -> &'static str {
+        CRD_NAME
+    }
+
+    fn api_resource() -> ApiResource {
+        ApiResource::erase::<Self>(&())
+    }
+
+    fn shortnames() -> &'static [&'static str] {
+        &[]
     }
 }
 

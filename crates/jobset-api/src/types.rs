@@ -249,8 +249,10 @@ pub struct SuccessPolicy {
 
 text_enum! {
     /// How many of the targeted Jobs must succeed.
+    #[derive(Default)]
     pub enum SuccessPolicyOperator {
         /// Every one.
+        #[default]
         All,
         /// One.
         Any,
@@ -372,8 +374,10 @@ pub struct StartupPolicy {
 
 text_enum! {
     /// In which order the replicated jobs start.
+    #[derive(Default)]
     pub enum StartupPolicyOrder {
         /// All at once.
+        #[default]
         AnyOrder,
         /// Each when the one listed before it is ready.
         InOrder,
@@ -464,18 +468,6 @@ macro_rules! default_is_unknown {
     )+ };
 }
 default_is_unknown!(DependsOnStatus, FailurePolicyAction);
-
-impl Default for SuccessPolicyOperator {
-    fn default() -> Self {
-        Self::All
-    }
-}
-
-impl Default for StartupPolicyOrder {
-    fn default() -> Self {
-        Self::AnyOrder
-    }
-}
 
 /// What a JobSet has done so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

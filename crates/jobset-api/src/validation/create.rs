@@ -101,7 +101,7 @@ pub fn validate_create(jobset: &JobSet, gates: &FeatureGates) -> Vec<FieldError>
         )));
     }
     // C14
-    failure_policy::validate(jobset, gates, &known, &mut errors);
+    failure_policy::validate(jobset, *gates, &known, &mut errors);
     // C15
     coordinator::validate(jobset, &name, &mut errors);
     // C16

@@ -13,7 +13,7 @@ use crate::{
 /// C14
 pub(super) fn validate(
     jobset: &JobSet,
-    gates: &FeatureGates,
+    gates: FeatureGates,
     known: &HashSet<&str>,
     errors: &mut Vec<FieldError>,
 ) {
