@@ -133,3 +133,6 @@ pub(crate) fn index(job: &ChildJob) -> Option<usize> {
 fn number(label: Option<&str>) -> Option<i64> {
     label?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,3 +90,6 @@ pub(crate) fn volumes(jobset: &JobSet, template: &JobTemplate) -> Vec<Value> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,6 @@ pub(crate) fn finished(status: &JobSetStatus) -> Option<(Terminal, &Condition)> 
             }
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,3 +248,6 @@ fn list<'m>(map: &'m mut Map<String, Value>, key: &str) -> &'m mut Vec<Value> {
         _ => unreachable!("made a list just above"),
     }
 }
+
+#[cfg(test)]
+mod tests;

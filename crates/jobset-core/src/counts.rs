@@ -128,3 +128,6 @@ fn is_ready(job: &ChildJob) -> bool {
     let wanted = job.completions.map_or(parallelism, |c| c.min(parallelism));
     i64::from(job.succeeded) + i64::from(job.ready) >= i64::from(wanted)
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,3 +190,6 @@ fn is_named_by_its_labels(job: &ChildJob, jobset: &str, role: Role<'_, '_>) -> b
             .and_then(|rest| rest.strip_prefix('-'))
             .is_some_and(|rest| rest == label)
 }
+
+#[cfg(test)]
+mod tests;

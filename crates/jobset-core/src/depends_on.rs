@@ -28,3 +28,6 @@ pub(crate) fn reached(role: Role<'_, '_>, roles: &Roles<'_>, counts: &Counts) ->
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -355,3 +355,6 @@ fn warning(reason: String, message: &str) -> Event {
         note: crate::note::truncated(message),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,8 @@ mod create;
 mod depends_on;
 mod draft;
 mod failure_policy;
+#[cfg(test)]
+mod fixtures;
 pub mod model;
 pub mod note;
 mod observed;

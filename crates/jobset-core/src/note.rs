@@ -81,3 +81,6 @@ fn cut(text: &str, max: usize) -> String {
     }
     format!("{}{ELLIPSIS}", &text[..end])
 }
+
+#[cfg(test)]
+mod tests;

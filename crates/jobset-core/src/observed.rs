@@ -164,3 +164,6 @@ impl JobOutcome {
             })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -540,3 +540,6 @@ fn push_literal(out: &mut String, c: char) {
 fn push_code(out: &mut String, c: char) {
     let _ = write!(out, "\\x{{{:X}}}", c as u32);
 }
+
+#[cfg(test)]
+mod tests;

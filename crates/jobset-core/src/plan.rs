@@ -198,3 +198,6 @@ fn resumed() -> Change {
         messages::JOBSET_RESUMED,
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -178,3 +178,6 @@ fn is_system_key(key: &str) -> bool {
                 | "batch.kubernetes.io/job-name"
         )
 }
+
+#[cfg(test)]
+mod tests;

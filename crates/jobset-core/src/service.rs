@@ -40,3 +40,6 @@ fn body(jobset: &JobSet, name: &str) -> Value {
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

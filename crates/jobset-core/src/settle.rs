@@ -100,3 +100,6 @@ impl Plan {
         self.settlement.settle(succeeded)
     }
 }
+
+#[cfg(test)]
+mod tests;

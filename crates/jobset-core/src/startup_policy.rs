@@ -34,3 +34,6 @@ pub(crate) fn completed() -> Change {
         constants::messages::STARTUP_POLICY_COMPLETED,
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,3 +52,6 @@ pub(crate) fn satisfied(
 ) -> bool {
     !successful.is_empty() && matching(spec, successful, draft) >= needed(spec, roles)
 }
+
+#[cfg(test)]
+mod tests;

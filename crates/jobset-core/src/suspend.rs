@@ -35,3 +35,6 @@ pub(crate) fn effects() -> [Change; 2] {
         ),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,6 @@ pub(crate) fn verdict(
     }
     Ok(Verdict::Wait(remaining.unsigned_abs()))
 }
+
+#[cfg(test)]
+mod tests;

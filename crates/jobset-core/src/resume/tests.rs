@@ -1,0 +1,195 @@
+use serde_json::{Value, json};
+
+use crate::fixtures::{
+    JobExt, World, ago, condition, conditions, job, kinds, names, now, rjob, triples,
+};
+use crate::model::{Action, ChildJob, Plan, StepKind};
+
+fn role(pod_spec: Value, pod_meta: Value) -> Value {
+    json!({ "name": "a", "replicas": 1, "template": { "spec": { "template": {
+        "metadata": pod_meta, "spec": pod_spec } } } })
+}
+
+fn patches(plan: &Plan) -> Vec<(Value, bool)> {
+    plan.actions()
+        .filter_map(|action| match action {
+            Action::ResumeJob {
+                patch,
+                clear_start_time,
+                ..
+            } => Some((patch.clone(), *clear_start_time)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn patch(role: Value) -> Value {
+    let world = World::new(json!({ "replicatedJobs": [role] })).jobs([job("a", 0).suspended()]);
+    let plan = world.plan();
+    assert_eq!(kinds(&plan), [StepKind::Resume]);
+    patches(&plan).remove(0).0
+}
+
+fn pod(patch: &Value) -> &Value {
+    &patch["spec"]["template"]["spec"]
+}
+
+#[test]
+fn patch_names_the_uid_and_resumes() {
+    let patch = patch(rjob("a", 1));
+    assert_eq!(patch["metadata"], json!({ "uid": "test-jobset-a-0-uid" }));
+    assert_eq!(patch["spec"]["suspend"], false);
+    assert!(patch["spec"]["template"].get("metadata").is_none());
+}
+
+#[test]
+fn d1_b_tolerations_are_exactly_those_of_the_template() {
+    let tolerations = json!([
+        { "key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30 },
+        { "key": "b" },
+        { "key": "a" },
+    ]);
+    for _ in 0..3 {
+        let patch = patch(role(json!({ "tolerations": tolerations }), json!({})));
+        assert_eq!(
+            pod(&patch)["tolerations"],
+            tolerations,
+            "one copy each, in order"
+        );
+    }
+}
+
+#[test]
+fn d2_b_node_selector_is_replaced_and_keeps_controller_keys() {
+    let selector = role(json!({ "nodeSelector": { "flavor": "b" } }), json!({}));
+    assert_eq!(
+        pod(&patch(selector.clone()))["nodeSelector"],
+        json!({ "$patch": "replace", "flavor": "b" })
+    );
+    let world = World::new(json!({ "replicatedJobs": [selector] }))
+        .annotated("alpha.jobset.sigs.k8s.io/exclusive-topology", "zone")
+        .annotated("alpha.jobset.sigs.k8s.io/node-selector", "true")
+        .jobs([job("a", 0).suspended()]);
+    let patch = patches(&world.plan()).remove(0).0;
+    assert_eq!(
+        pod(&patch)["nodeSelector"],
+        json!({
+            "$patch": "replace", "flavor": "b",
+            "alpha.jobset.sigs.k8s.io/namespaced-job": "default_test-jobset-a-0",
+        })
+    );
+    assert_eq!(pod(&patch)["tolerations"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn d3_b_removed_scheduling_gate_is_absent_after_resumption() {
+    let gated = role(
+        json!({ "schedulingGates": [{ "name": "wait" }] }),
+        json!({}),
+    );
+    assert_eq!(
+        pod(&patch(gated))["schedulingGates"],
+        json!([{ "$patch": "replace" }, { "name": "wait" }])
+    );
+    assert_eq!(
+        pod(&patch(role(json!({}), json!({}))))["schedulingGates"],
+        json!([{ "$patch": "replace" }])
+    );
+}
+
+#[test]
+fn b_template_keys_never_override_system_keys_on_resume() {
+    let patch = patch(role(
+        json!({}),
+        json!({
+            "labels": { "mine": "1", "jobset.sigs.k8s.io/job-index": "9", "job-name": "x" },
+            "annotations": { "note": "2", "jobset.sigs.k8s.io/restart-attempt": "9",
+                             "alpha.jobset.sigs.k8s.io/exclusive-topology": "x" },
+        }),
+    ));
+    assert_eq!(
+        patch["spec"]["template"]["metadata"],
+        json!({ "labels": { "mine": "1" }, "annotations": { "note": "2" } })
+    );
+}
+
+#[test]
+fn start_time_is_cleared_first_if_set() {
+    let started = ChildJob {
+        start_time: Some(ago(60)),
+        ..job("a", 0).suspended()
+    };
+    let world = World::new(json!({ "replicatedJobs": [rjob("a", 2)] }))
+        .jobs([started, job("a", 1).suspended()]);
+    let clear: Vec<bool> = patches(&world.plan())
+        .into_iter()
+        .map(|(_, clear)| clear)
+        .collect();
+    assert_eq!(clear, [true, false]);
+    assert_eq!(
+        Action::clear_start_time_patch("u"),
+        json!({ "metadata": { "uid": "u" }, "status": { "startTime": null } })
+    );
+}
+
+fn was_suspended(world: World) -> World {
+    world.with_status(|status| {
+        status
+            .conditions
+            .push(condition("Suspended", "True", "SuspendedJobs", now()));
+    })
+}
+
+#[test]
+fn in_order_resumes_role_by_role_and_stays_suspended_until_the_last() {
+    let spec = || {
+        json!({
+            "startupPolicy": { "startupPolicyOrder": "InOrder" },
+            "replicatedJobs": [rjob("a", 1), rjob("b", 1)],
+        })
+    };
+    let world =
+        was_suspended(World::new(spec())).jobs([job("a", 0).suspended(), job("b", 0).suspended()]);
+    let plan = world.plan();
+    assert_eq!(names(&plan, StepKind::Resume), ["test-jobset-a-0"]);
+    let progress = (
+        "StartupPolicyInProgress",
+        "True",
+        "InOrderStartupPolicyInProgress",
+    );
+    assert_eq!(
+        conditions(&plan),
+        triples(&[("Suspended", "True", "SuspendedJobs"), progress])
+    );
+
+    let world = was_suspended(World::new(spec())).jobs([job("a", 0).ready(), job("b", 0).ready()]);
+    assert!(conditions(&world.plan()).contains(&(
+        "Suspended".to_owned(),
+        "False".to_owned(),
+        "ResumeJobs".to_owned()
+    )));
+}
+
+#[test]
+fn dependants_stay_suspended_though_the_condition_turns() {
+    let mut b = rjob("b", 1);
+    b["dependsOn"] = json!([{ "name": "a", "status": "Ready" }]);
+    let world = was_suspended(World::new(json!({ "replicatedJobs": [rjob("a", 1), b] })))
+        .jobs([job("a", 0).suspended(), job("b", 0).suspended()]);
+    let plan = world.plan();
+    assert_eq!(names(&plan, StepKind::Resume), ["test-jobset-a-0"]);
+    assert_eq!(
+        conditions(&plan),
+        triples(&[("Suspended", "False", "ResumeJobs")])
+    );
+}
+
+#[test]
+fn terminating_and_finished_jobs_are_not_resumed() {
+    let world = World::new(json!({ "replicatedJobs": [rjob("a", 3)] })).jobs([
+        job("a", 0).suspended().deleting(),
+        job("a", 1).suspended().succeeded(),
+        job("a", 2),
+    ]);
+    assert!(world.plan().steps.is_empty());
+}
