@@ -112,6 +112,43 @@ mod tests {
         &crd_value()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     }
 
+    /// An API server refuses a CRD whose list items cannot be told apart.
+    #[test]
+    fn keys_of_lists_are_scalars_and_always_there() {
+        fn walk(path: &str, schema: &Value) {
+            let items = &schema["items"];
+            let scalar = |schema: &Value| {
+                matches!(
+                    schema["type"].as_str(),
+                    Some("string" | "integer" | "boolean")
+                )
+            };
+            match schema["x-kubernetes-list-type"].as_str() {
+                None | Some("atomic") => {}
+                Some("set") => assert!(scalar(items), "{path}"),
+                Some("map") => {
+                    let keys = schema["x-kubernetes-list-map-keys"].as_array().unwrap();
+                    assert!(!keys.is_empty(), "{path}");
+                    for key in keys {
+                        let property = &items["properties"][key.as_str().unwrap()];
+                        assert!(scalar(property), "{path}: {key}");
+                        let required = items["required"].as_array();
+                        let required = required.is_some_and(|names| names.contains(key));
+                        assert!(required || !property["default"].is_null(), "{path}: {key}");
+                    }
+                }
+                Some(other) => panic!("{path}: list type {other}"),
+            }
+            for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+                walk(&format!("{path}/{name}"), property);
+            }
+            if items.is_object() {
+                walk(&format!("{path}/[]"), items);
+            }
+        }
+        walk("", schema_root());
+    }
+
     #[test]
     fn every_own_field_is_described() {
         fn walk(path: &str, schema: &Value) {
