@@ -2,6 +2,8 @@
 
 mod generate;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Developer commands of this workspace.
@@ -28,8 +30,16 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+#[expect(clippy::print_stderr, reason = "errors of a command")]
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
         Command::Generate { check } => generate::run(check),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

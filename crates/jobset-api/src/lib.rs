@@ -12,7 +12,7 @@
 //! | [`names`] | names, hashes, indices and totals that follow from a JobSet |
 //! | [`conditions`] | look-ups in `status.conditions` |
 //! | [`features`] | feature gates with their stages |
-//! | [`defaulting`], [`validation`] | admission as pure functions |
+//! | [`admission`], over [`defaulting`] and [`validation`] | what a new or changed object must be |
 //! | [`crd`] | the CustomResourceDefinition, generated from the types |
 //!
 //! The crate does no I/O, has no clock and starts no thread. It decides nothing about what to do
@@ -50,6 +50,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+pub mod admission;
 pub mod conditions;
 pub mod constants;
 pub mod crd;
