@@ -38,6 +38,11 @@ pub mod ttl;
 pub mod view;
 pub mod writes;
 
+#[cfg(test)]
+mod decide_table_tests;
+#[cfg(test)]
+mod decide_walk_tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
