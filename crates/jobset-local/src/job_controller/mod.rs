@@ -110,6 +110,7 @@ pub async fn run(client: kube::Client, options: JobControllerOptions, shutdown: 
             base: options.pod_failure_backoff,
             cap: options.max_pod_failure_backoff,
         },
+        ttl: ttl.clone(),
     };
 
     // No decision before both caches are complete, or Pods that exist would be created again.

@@ -11,6 +11,7 @@ use super::cache::{Cache, Snapshot};
 use super::decide::{Decision, Removal, decide};
 use super::pod_template::{self, NewPod};
 use super::status;
+use super::ttl::TtlController;
 use super::view::{JobView, PodView};
 use super::writes::{self, PodAfter, WriteError};
 use crate::shell::clock::Clock;
@@ -44,6 +45,8 @@ pub struct Context {
     pub clock: Clock,
     /// How long to wait after failures.
     pub limits: BackoffLimits,
+    /// Has to hear of Jobs that end.
+    pub ttl: TtlController,
 }
 
 impl Context {
@@ -119,6 +122,8 @@ impl Context {
         let version = job.metadata.resource_version.as_deref().unwrap_or_default();
         let patch = status::patch(&job.status, new, version, job.uid())?;
         let answer = writes::patch_status(&self.client, job, patch).await?;
+        // The watch will tell nothing new of our own write, so pass it on here.
+        self.ttl.consider(&answer);
         self.cache.assume_job(answer);
         Ok(())
     }

@@ -122,19 +122,26 @@ pub async fn delete_pod(client: &Client, pod: &PodView) -> Result<PodAfter, Writ
 
 /// Removes the tracking finalizer from exactly this Pod.
 pub async fn release_pod(client: &Client, pod: &PodView) -> Result<PodAfter, WriteError> {
-    // A strategic merge deletes the one entry whatever else is in the list, so it needs no read.
-    let patch = json!({"metadata": {
-        "uid": pod.uid(),
-        "$deleteFromPrimitiveList/finalizers": [TRACKING_FINALIZER],
-    }});
-    let request = pods(pod.namespace()).patch(
-        pod.name(),
-        &PatchParams::default(),
-        &Patch::Strategic(patch),
-    )?;
+    let finalizers = pod.metadata.finalizers.as_deref().unwrap_or_default();
+    let Some(position) = finalizers
+        .iter()
+        .position(|name| name == TRACKING_FINALIZER)
+    else {
+        return Ok(PodAfter::Present(pod.clone()));
+    };
+    // Both tests hold or nothing is changed, so it needs no read and no resource version: other
+    // changes of the Pod do not get in the way.
+    let place = format!("/metadata/finalizers/{position}");
+    let patch = json!([
+        {"op": "test", "path": "/metadata/uid", "value": pod.uid()},
+        {"op": "test", "path": place, "value": TRACKING_FINALIZER},
+        {"op": "remove", "path": place},
+    ]);
+    let patch: Patch<()> = Patch::Json(serde_json::from_value(patch)?);
+    let request = pods(pod.namespace()).patch(pod.name(), &PatchParams::default(), &patch)?;
     match limited(client.request(request)).await {
         Ok(pod) => Ok(PodAfter::of(pod)),
-        Err(WriteError::Gone | WriteError::Conflict) => Ok(PodAfter::Gone),
+        Err(WriteError::Gone) => Ok(PodAfter::Gone),
         Err(error) => Err(error),
     }
 }
