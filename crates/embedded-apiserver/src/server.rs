@@ -1,7 +1,7 @@
 //! The server as its owner holds it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
@@ -13,10 +13,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, AdmitAll};
-use crate::builtin::Registry;
+use crate::builtin::{CRDS, Registry};
 use crate::credentials::Credentials;
 use crate::pod_logs::PodLogs;
-use crate::rest::{Core, User, handle};
+use crate::rest::{Core, Terminating, User, handle, restore};
 use crate::stats::{Counters, Stats};
 use crate::store::{Draft, History, Key, Store};
 
@@ -41,7 +41,6 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct ApiServerBuilder {
     admission: Arc<dyn Admission>,
     pod_logs: Option<Arc<dyn PodLogs>>,
-    data_dir: Option<PathBuf>,
     clock: Clock,
     history: History,
 }
@@ -61,13 +60,6 @@ impl ApiServerBuilder {
         self
     }
 
-    /// Keeps the objects in this directory, so that they survive a restart.
-    #[must_use]
-    pub fn data_dir(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.data_dir = Some(directory.into());
-        self
-    }
-
     /// The clock behind creation and deletion time stamps; the system's by default.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -83,20 +75,47 @@ impl ApiServerBuilder {
         self
     }
 
-    /// Starts the server's state: no task, no socket.
+    /// A server that forgets everything when it is dropped. Starts no task and no thread.
     pub fn build(self) -> ApiServer {
+        let store = Store::new(self.history);
+        self.with_store(store, Registry::builtin())
+    }
+
+    /// A server that keeps its objects in a directory, and continues with what is there.
+    ///
+    /// Fails when the directory cannot be read or written, or another server uses it. A crash of
+    /// the process loses nothing that was answered; a crash of the machine may lose the last
+    /// tenth of a second.
+    pub fn open(self, directory: impl AsRef<Path>) -> io::Result<ApiServer> {
+        let registry = Registry::builtin();
+        let store = Store::open(
+            self.history,
+            directory.as_ref(),
+            CRDS,
+            |collection, object| {
+                if collection == CRDS {
+                    registry.define(object);
+                }
+                registry.fields(collection, object)
+            },
+        )?;
+        Ok(self.with_store(store, registry))
+    }
+
+    fn with_store(self, store: Store, registry: Registry) -> ApiServer {
         let core = Core {
-            store: Arc::new(Store::new(self.history)),
-            registry: Registry::builtin(),
+            store: Arc::new(store),
+            registry,
             admission: self.admission,
             pod_logs: RwLock::new(self.pod_logs),
             counters: Counters::default(),
             clock: self.clock,
-            terminating: Default::default(),
+            terminating: Terminating::default(),
         };
         for name in ["default", "kube-system"] {
             create_namespace(&core, name);
         }
+        restore(&core);
         ApiServer {
             core: Arc::new(core),
         }
@@ -132,7 +151,6 @@ impl ApiServer {
         ApiServerBuilder {
             admission: Arc::new(AdmitAll),
             pod_logs: None,
-            data_dir: None,
             clock: Arc::new(Timestamp::now),
             history: History::default(),
         }

@@ -10,6 +10,9 @@ use crate::status::Cause;
 /// `apiextensions.k8s.io/v1 CustomResourceDefinition`.
 pub(super) struct Definition;
 
+/// The collection of the definitions themselves.
+pub(crate) const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
 /// What one version of a CustomResourceDefinition says about its objects.
 pub(crate) struct CustomKind {
     /// The version's OpenAPI v3 schema, as written.

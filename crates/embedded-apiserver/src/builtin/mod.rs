@@ -22,7 +22,8 @@ use serde_json::Value;
 
 use crate::status::Cause;
 
-pub(crate) use self::custom::{CustomKind, accept_crd, resources_of_crd};
+use self::custom::resources_of_crd;
+pub(crate) use self::custom::{CRDS, CustomKind, accept_crd};
 pub(crate) use self::names::{dns_label, dns_subdomain, validate_metadata};
 pub(crate) use self::registry::Registry;
 
@@ -76,6 +77,24 @@ impl Resource {
     /// Whether stored objects must be converted for this version.
     pub(crate) fn converts(&self) -> bool {
         self.stored_as != self.api_version()
+    }
+
+    /// What field selectors can ask of an object, read from its stored form.
+    pub(crate) fn selectable_fields(&self, object: &Value) -> BTreeMap<String, String> {
+        let mut fields = self.strategy.fields(object);
+        let paths = self.custom.iter().flat_map(|custom| &custom.selectable);
+        for path in paths {
+            let found = path
+                .split('.')
+                .try_fold(object, |value, key| value.get(key));
+            let text = match found {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+            };
+            fields.insert(path.clone(), text);
+        }
+        fields
     }
 
     /// From the stored form to this version's.

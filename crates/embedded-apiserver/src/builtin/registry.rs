@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Resource, kinds};
+use serde_json::Value;
+
+use super::{Resource, kinds, resources_of_crd};
 
 /// The served resources by group, version and plural name.
 #[derive(Debug)]
@@ -44,6 +46,36 @@ impl Registry {
             .clone()
     }
 
+    /// What field selectors can ask of a stored object of a collection.
+    pub(crate) fn fields(&self, collection: &str, object: &Value) -> BTreeMap<String, String> {
+        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        let resource = served
+            .by_path
+            .values()
+            .find(|resource| *resource.collection == *collection);
+        resource
+            .map(|resource| resource.selectable_fields(object))
+            .unwrap_or_default()
+    }
+
+    /// Serves the resources of a definition from now on, in place of what it brought before.
+    pub(crate) fn define(&self, crd: &Value) {
+        let resources = resources_of_crd(crd);
+        let collection = crd["metadata"]["name"].as_str().unwrap_or_default();
+        self.replace(
+            |old| old.custom.is_some() && *old.collection == *collection,
+            resources,
+        );
+    }
+
+    /// No longer serves what a definition brought.
+    pub(crate) fn undefine(&self, collection: &str) {
+        self.replace(
+            |old| old.custom.is_some() && *old.collection == *collection,
+            Vec::new(),
+        );
+    }
+
     /// All namespaced resources, once per collection.
     pub(crate) fn namespaced(&self) -> Vec<Arc<Resource>> {
         let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +92,7 @@ impl Registry {
     }
 
     /// Removes the resources that `obsolete` picks and adds others, in one step.
-    pub(crate) fn replace(&self, obsolete: impl Fn(&Resource) -> bool, new: Vec<Resource>) {
+    fn replace(&self, obsolete: impl Fn(&Resource) -> bool, new: Vec<Resource>) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         served.by_path.retain(|_, resource| !obsolete(resource));
         for list in served.order.values_mut() {

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::selection::selectable_fields;
 use super::{Call, body, object_response, output, prepare};
 use crate::admission::Operation;
 use crate::status::Status;
@@ -163,7 +162,7 @@ pub(crate) fn store(
                 return Err(exists());
             }
         } else {
-            let fields = selectable_fields(resource, &candidate);
+            let fields = resource.selectable_fields(&candidate);
             let draft = Draft {
                 key,
                 fields,
@@ -171,6 +170,7 @@ pub(crate) fn store(
             };
             match call.core.store.create(&resource.collection, draft) {
                 Ok(_) => {}
+                Err(Refused::Disk) => return Err(super::disk_failed()),
                 Err(_) if generate && attempts < 8 => {
                     attempts += 1;
                     continue;

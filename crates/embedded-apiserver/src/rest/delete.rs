@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::output::{json_response, object_value, to_bytes};
-use super::selection::{Selection, selectable_fields};
+use super::selection::Selection;
 use super::{Call, body, object_response};
 use crate::admission::Operation;
 use crate::status::Status;
@@ -183,7 +183,7 @@ pub(crate) fn remove(call: &Call, key: &Key, options: &Value) -> Result<Outcome,
         resource.to_stored(&mut value);
         let draft = Draft {
             key: key.clone(),
-            fields: selectable_fields(resource, &value),
+            fields: resource.selectable_fields(&value),
             value: &mut value,
         };
         let result = if finished {
@@ -194,6 +194,7 @@ pub(crate) fn remove(call: &Call, key: &Key, options: &Value) -> Result<Outcome,
         match result {
             Ok(_) => {}
             Err(Refused::Missing) => return Err(call.not_found(&key.name)),
+            Err(Refused::Disk) => return Err(super::disk_failed()),
             Err(Refused::Changed | Refused::Exists) => continue,
         }
         if finished {

@@ -20,10 +20,12 @@ mod simple_selector;
 mod update;
 mod watch;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 use http::{Method, Request, StatusCode};
 use jiff::Timestamp;
 
@@ -37,7 +39,7 @@ use crate::status::Status;
 use crate::store::{Key, Store};
 
 pub(crate) use self::create::uuid;
-pub(crate) use self::namespaces::Terminating;
+pub(crate) use self::namespaces::{Terminating, restore};
 
 /// Everything the handlers share.
 pub(crate) struct Core {
@@ -135,11 +137,18 @@ impl Call {
     }
 }
 
+/// The data directory does not take writes any more; nothing was changed.
+fn disk_failed() -> Status {
+    Status::internal("the change could not be written to the data directory")
+}
+
 /// Serves one request. Never fails: errors are Status bodies.
 pub(crate) async fn handle(core: Arc<Core>, request: Request<Body>) -> Response {
-    match route(core, request).await {
-        Ok(response) => response,
-        Err(status) => status.into_response(),
+    // A bug in one handler must not take down the connection, or a client in the same process.
+    match AssertUnwindSafe(route(core, request)).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(status)) => status.into_response(),
+        Err(_) => Status::internal("the request handler panicked").into_response(),
     }
 }
 

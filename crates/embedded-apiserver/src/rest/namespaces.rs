@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::{Call, Core};
-use crate::builtin::resources_of_crd;
+use crate::builtin::CRDS;
 use crate::status::Status;
-use crate::store::{Draft, Key};
+use crate::store::{Draft, Key, Object};
 
 /// Namespaces that wait for their last objects to go.
 #[derive(Debug, Default)]
@@ -74,52 +74,32 @@ pub(crate) fn check_open(
 /// After an object was created or replaced.
 pub(crate) fn stored(call: &Call, object: &Value) {
     if &*call.resource.collection == CRDS {
-        register(&call.core, object);
+        call.core.registry.define(object);
     }
 }
 
-const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
-
-/// Serves the resources of a definition from now on.
-pub(crate) fn register(core: &Core, crd: &Value) {
-    let resources = resources_of_crd(crd);
-    let collection = collection_of(crd);
-    core.registry.replace(
-        |old| old.custom.is_some() && *old.collection == *collection,
-        resources,
-    );
-}
-
-fn collection_of(crd: &Value) -> String {
-    crd["metadata"]["name"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
+/// Takes up the deletion of namespaces that a restored store began.
+pub(crate) fn restore(core: &Core) {
+    for namespace in core.store.list("namespaces", None, None).objects {
+        if namespace.value()["metadata"]
+            .get("deletionTimestamp")
+            .is_some()
+        {
+            core.terminating.add(&namespace.key.name);
+            finish(core, &namespace.key.name);
+        }
+    }
 }
 
 /// After an object is gone.
 pub(crate) fn removed(call: &Call, object: &Value) {
     if &*call.resource.collection == CRDS {
-        let collection = collection_of(object);
-        call.core.registry.replace(
-            |old| old.custom.is_some() && *old.collection == *collection,
-            Vec::new(),
-        );
-        let listed = call.core.store.list(&collection, None, None);
-        for gone in listed.objects {
-            let mut value = gone.value();
-            let draft = Draft {
-                key: gone.key.clone(),
-                fields: gone.fields.clone(),
-                value: &mut value,
-            };
-            // Someone else may have been faster.
-            let _ = call
-                .core
-                .store
-                .delete(&collection.as_str().into(), gone.revision, draft);
+        let collection = object["metadata"]["name"].as_str().unwrap_or_default();
+        call.core.registry.undefine(collection);
+        for gone in call.core.store.list(collection, None, None).objects {
+            erase(&call.core, collection, &gone);
         }
-        call.core.store.drop_collection(&collection);
+        call.core.store.drop_collection(collection);
     }
     if let Some(namespace) = &call.namespace
         && call.core.terminating.contains(namespace)
@@ -167,19 +147,23 @@ fn finish(core: &Core, name: &str) {
         return;
     }
     let key = Key::new("", name);
-    if let Some(object) = core.store.get("namespaces", &key) {
-        let mut value = object.value();
-        let draft = Draft {
-            key,
-            fields: object.fields.clone(),
-            value: &mut value,
-        };
-        if core
-            .store
-            .delete(&"namespaces".into(), object.revision, draft)
-            .is_ok()
-        {
-            core.terminating.remove(name);
-        }
+    if let Some(object) = core.store.get("namespaces", &key)
+        && erase(core, "namespaces", &object)
+    {
+        core.terminating.remove(name);
     }
+}
+
+/// Removes an object as it is. False if somebody else changed it in the meantime.
+fn erase(core: &Core, collection: &str, object: &Object) -> bool {
+    let mut value = object.value();
+    let fields = object.fields.clone();
+    let draft = Draft {
+        key: object.key.clone(),
+        fields,
+        value: &mut value,
+    };
+    core.store
+        .delete(&collection.into(), object.revision, draft)
+        .is_ok()
 }

@@ -11,6 +11,7 @@ use super::output::json_response;
 use super::{Call, body};
 use crate::pod_logs::LogOptions;
 use crate::status::Status;
+use crate::store::{Draft, Refused};
 
 /// POST pods/NAME/binding: gives the Pod its node.
 pub(crate) fn bind(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
@@ -81,8 +82,8 @@ pub(crate) fn bind(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
             pod["metadata"]["annotations"][key] = value.clone();
         }
         set_scheduled(&mut pod, &now);
-        let fields = resource.strategy.fields(&pod);
-        let draft = crate::store::Draft {
+        let fields = resource.selectable_fields(&pod);
+        let draft = Draft {
             key: key.clone(),
             fields,
             value: &mut pod,
@@ -92,8 +93,9 @@ pub(crate) fn bind(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
             .update(&resource.collection, stored.revision, draft)
         {
             Ok(_) => break,
-            Err(crate::store::Refused::Changed | crate::store::Refused::Exists) => {}
-            Err(crate::store::Refused::Missing) => return Err(call.not_found(&name)),
+            Err(Refused::Changed | Refused::Exists) => {}
+            Err(Refused::Disk) => return Err(super::disk_failed()),
+            Err(Refused::Missing) => return Err(call.not_found(&name)),
         }
     }
     let mut status = Status::failure(201, "", "");

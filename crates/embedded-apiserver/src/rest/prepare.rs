@@ -36,7 +36,18 @@ pub(crate) fn check_type(call: &Call, object: &mut Value) -> Result<(), Status> 
     if meta.is_null() {
         *meta = Value::Object(Map::new());
     }
-    check_metadata(meta)
+    check_metadata(meta)?;
+    if resource.custom.is_none() {
+        for key in ["spec", "status"] {
+            if map
+                .get(key)
+                .is_some_and(|value| !value.is_object() && !value.is_null())
+            {
+                return Err(wrong_type(key, "an object"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Metadata has the same types in every kind; what is read later relies on them.

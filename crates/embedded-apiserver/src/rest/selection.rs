@@ -1,7 +1,5 @@
 //! Which objects of a collection a list, watch or deletecollection is about.
 
-use std::collections::BTreeMap;
-
 use super::params::Params;
 use super::simple_selector::{FieldSelector, LabelSelector};
 use crate::builtin::Resource;
@@ -112,26 +110,4 @@ fn parse_fields(resource: &Resource, text: &str) -> Result<FieldSelector, Status
         }
     }
     Ok(selector)
-}
-
-/// What field selectors can ask of an object, read from its stored form.
-pub(crate) fn selectable_fields(
-    resource: &Resource,
-    object: &serde_json::Value,
-) -> BTreeMap<String, String> {
-    let mut fields = resource.strategy.fields(object);
-    if let Some(custom) = &resource.custom {
-        for path in &custom.selectable {
-            let found = path
-                .split('.')
-                .try_fold(object, |value, key| value.get(key));
-            let text = match found {
-                None | Some(serde_json::Value::Null) => String::new(),
-                Some(serde_json::Value::String(text)) => text.clone(),
-                Some(other) => other.to_string(),
-            };
-            fields.insert(path.clone(), text);
-        }
-    }
-    fields
 }

@@ -11,7 +11,6 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::output::object_value;
-use super::selection::selectable_fields;
 use super::{Call, body, create, object_response, output, prepare};
 use crate::admission::Operation;
 use crate::builtin::Resource;
@@ -143,6 +142,7 @@ pub(crate) fn write(
             }
             Err(Refused::Changed | Refused::Exists) => {}
             Err(Refused::Missing) => return Err(call.not_found(&key.name)),
+            Err(Refused::Disk) => return Err(super::disk_failed()),
         }
     }
     Err(call.stale(&key.name))
@@ -155,7 +155,7 @@ fn commit(call: &Call, stored: &Arc<Object>, new: &mut Value, old: &Value) -> Re
     let store = &call.core.store;
     let gone = deletion_is_due(new, old);
     resource.to_stored(new);
-    let fields = selectable_fields(resource, new);
+    let fields = resource.selectable_fields(new);
     let draft = Draft {
         key: stored.key.clone(),
         fields,

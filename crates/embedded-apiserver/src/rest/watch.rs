@@ -38,7 +38,11 @@ struct Watch {
     columns_sent: bool,
     deadline: Instant,
     next_bookmark: Instant,
+    bookmark_due: bool,
+    /// The time is up; what is ready is still sent.
     over: bool,
+    /// The client has been told that events are missing.
+    failed: bool,
 }
 
 /// Starts a watch.
@@ -106,7 +110,9 @@ pub(crate) fn watch(call: &Call) -> Result<Response, Status> {
         columns_sent: false,
         deadline: now + timeout,
         next_bookmark: now + BOOKMARK_INTERVAL,
+        bookmark_due: false,
         over: false,
+        failed: false,
     };
     for object in snapshot.into_iter().flatten() {
         if watch.selection.matches(&object) {
@@ -132,12 +138,10 @@ impl Watch {
             if let Some(line) = self.ready.pop_front() {
                 return Some(line);
             }
-            if self.over {
-                return None;
-            }
             match self.cursor.poll() {
+                Err(_) if self.failed => return None,
                 Err(_) => {
-                    self.over = true;
+                    self.failed = true;
                     let status = Status::expired(format!(
                         "too old resource version: {}",
                         self.cursor.seen()
@@ -157,6 +161,13 @@ impl Watch {
                     }
                 }
             }
+            // The cursor is level with the store: nothing before its revision is missing.
+            if std::mem::take(&mut self.bookmark_due) && self.bookmarks {
+                return Some(self.bookmark(false));
+            }
+            if self.over {
+                return None;
+            }
             let wake = if self.bookmarks {
                 self.deadline.min(self.next_bookmark)
             } else {
@@ -165,16 +176,9 @@ impl Watch {
             tokio::select! {
                 alive = self.cursor.wait() => if !alive { return None },
                 () = tokio::time::sleep_until(wake) => {
-                    if wake == self.deadline {
-                        self.over = true;
-                    } else {
-                        self.next_bookmark = wake + BOOKMARK_INTERVAL;
-                    }
-                    // The cursor is level with the store: nothing before this revision is missing.
-                    if self.bookmarks {
-                        let line = self.bookmark(false);
-                        self.ready.push_back(line);
-                    }
+                    self.bookmark_due = true;
+                    self.over = wake == self.deadline;
+                    self.next_bookmark = wake + BOOKMARK_INTERVAL;
                 }
             }
         }

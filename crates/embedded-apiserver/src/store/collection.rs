@@ -63,6 +63,8 @@ impl Default for History {
 #[derive(Debug)]
 pub(super) struct Collection {
     pub(super) objects: BTreeMap<Key, Arc<Object>>,
+    /// Size of all objects together.
+    pub(super) live_bytes: u64,
     ring: VecDeque<Event>,
     ring_bytes: usize,
     /// Events up to and including this revision may be missing from the ring.
@@ -72,13 +74,28 @@ pub(super) struct Collection {
 }
 
 impl Collection {
-    pub(super) fn new() -> Self {
+    /// An empty collection whose changes up to a revision are not known.
+    pub(super) fn new(compacted: u64) -> Self {
         Self {
             objects: BTreeMap::new(),
+            live_bytes: 0,
             ring: VecDeque::new(),
             ring_bytes: 0,
-            compacted: 0,
+            compacted,
             wake: watch::Sender::new(0),
+        }
+    }
+
+    pub(super) fn insert(&mut self, object: Arc<Object>) {
+        self.live_bytes += object.bytes.len() as u64;
+        if let Some(old) = self.objects.insert(object.key.clone(), object) {
+            self.live_bytes -= old.bytes.len() as u64;
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) {
+        if let Some(old) = self.objects.remove(key) {
+            self.live_bytes -= old.bytes.len() as u64;
         }
     }
 

@@ -13,17 +13,23 @@
 
 mod collection;
 mod cursor;
+mod log;
 mod object;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use self::collection::{Event, EventKind, History};
 pub(crate) use self::cursor::{Cursor, Expired};
 pub(crate) use self::object::{Draft, Key, Object};
 
+use serde_json::Value;
+
 use self::collection::Collection;
+use self::log::Log;
 
 /// Why a write was not committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +40,8 @@ pub(crate) enum Refused {
     Missing,
     /// The object has another revision than the caller expected.
     Changed,
+    /// The change could not be made durable.
+    Disk,
 }
 
 /// The store. All methods are short critical sections under one lock.
@@ -46,7 +54,10 @@ pub(crate) struct Store {
 #[derive(Debug)]
 struct State {
     revision: u64,
+    /// Nothing is known of changes up to this revision: they were made by an earlier process.
+    base: u64,
     collections: HashMap<Arc<str>, Collection>,
+    log: Option<Log>,
 }
 
 /// Part of a list: the revision it was read at, the objects, and how many more there are.
@@ -59,13 +70,51 @@ pub(crate) struct Listed {
 impl Store {
     pub(crate) fn new(history: History) -> Self {
         // Revision 1 so that "0", which has a meaning of its own in the API, never names a state.
+        let state = State {
+            revision: 1,
+            base: 0,
+            collections: HashMap::new(),
+            log: None,
+        };
         Self {
-            state: Mutex::new(State {
-                revision: 1,
-                collections: HashMap::new(),
-            }),
+            state: Mutex::new(state),
             history,
         }
+    }
+
+    /// A store that continues what a directory holds, and keeps it there.
+    ///
+    /// `fields` reads the selectable fields of an object of a collection; it sees the objects of
+    /// the collection `first` before all others.
+    pub(crate) fn open(
+        history: History,
+        directory: &Path,
+        first: &str,
+        fields: impl Fn(&str, &Value) -> BTreeMap<String, String>,
+    ) -> io::Result<Self> {
+        let (log, mut restored) = Log::open(directory)?;
+        let revision = restored.revision.max(1);
+        let mut state = State {
+            revision,
+            base: revision,
+            collections: HashMap::new(),
+            log: Some(log),
+        };
+        let first = restored.objects.remove_entry(first);
+        for (name, objects) in first.into_iter().chain(restored.objects) {
+            let name: Arc<str> = name.into();
+            let collection = state.collection(&name);
+            for (key, bytes) in objects {
+                let value: Value = serde_json::from_slice(&bytes)?;
+                let object = Arc::new(Object::restore(key, fields(&name, &value), &value));
+                collection.insert(object);
+            }
+        }
+        state.rewrite_log()?;
+        Ok(Self {
+            state: Mutex::new(state),
+            history,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -123,24 +172,10 @@ impl Store {
         collection: &Arc<str>,
         draft: Draft<'_>,
     ) -> Result<Arc<Object>, Refused> {
-        let mut state = self.lock();
-        let revision = state.revision + 1;
-        let target = state.collection(collection);
-        if target.objects.contains_key(&draft.key) {
-            return Err(Refused::Exists);
-        }
-        let object = Arc::new(draft.commit(EventKind::Added, revision));
-        target.objects.insert(object.key.clone(), object.clone());
-        target.push(
-            Event {
-                kind: EventKind::Added,
-                object: object.clone(),
-                old: None,
-            },
-            self.history,
-        );
-        state.revision = revision;
-        Ok(object)
+        self.commit(collection, EventKind::Added, draft, |old| match old {
+            None => Ok(()),
+            Some(_) => Err(Refused::Exists),
+        })
     }
 
     /// Replaces the object that has the revision `expected`.
@@ -150,26 +185,9 @@ impl Store {
         expected: u64,
         draft: Draft<'_>,
     ) -> Result<Arc<Object>, Refused> {
-        let mut state = self.lock();
-        let revision = state.revision + 1;
-        let target = state.collection(collection);
-        let old = target.objects.get(&draft.key).ok_or(Refused::Missing)?;
-        if old.revision != expected {
-            return Err(Refused::Changed);
-        }
-        let old = Some(old.clone());
-        let object = Arc::new(draft.commit(EventKind::Modified, revision));
-        target.objects.insert(object.key.clone(), object.clone());
-        target.push(
-            Event {
-                kind: EventKind::Modified,
-                object: object.clone(),
-                old,
-            },
-            self.history,
-        );
-        state.revision = revision;
-        Ok(object)
+        self.commit(collection, EventKind::Modified, draft, |old| {
+            is_at(old, expected)
+        })
     }
 
     /// Removes the object that has the revision `expected`; `draft` is its last state.
@@ -179,24 +197,50 @@ impl Store {
         expected: u64,
         draft: Draft<'_>,
     ) -> Result<Arc<Object>, Refused> {
+        self.commit(collection, EventKind::Deleted, draft, |old| {
+            is_at(old, expected)
+        })
+    }
+
+    fn commit(
+        &self,
+        collection: &Arc<str>,
+        kind: EventKind,
+        draft: Draft<'_>,
+        check: impl FnOnce(Option<&Arc<Object>>) -> Result<(), Refused>,
+    ) -> Result<Arc<Object>, Refused> {
         let mut state = self.lock();
         let revision = state.revision + 1;
-        let target = state.collection(collection);
-        let old = target.objects.get(&draft.key).ok_or(Refused::Missing)?;
-        if old.revision != expected {
-            return Err(Refused::Changed);
+        let old = state
+            .collection(collection)
+            .objects
+            .get(&draft.key)
+            .cloned();
+        check(old.as_ref())?;
+        let object = Arc::new(draft.commit(kind, revision));
+        if let Some(log) = &mut state.log {
+            let bytes = (kind != EventKind::Deleted).then_some(&*object.bytes);
+            if let Err(error) = log.append(revision, collection, &object.key, bytes) {
+                tracing::error!(%error, "a change could not be written to the data directory");
+                return Err(Refused::Disk);
+            }
         }
-        let old = target.objects.remove(&draft.key);
-        let object = Arc::new(draft.commit(EventKind::Deleted, revision));
+        state.revision = revision;
+        let target = state.collection(collection);
+        if kind == EventKind::Deleted {
+            target.remove(&object.key);
+        } else {
+            target.insert(object.clone());
+        }
         target.push(
             Event {
-                kind: EventKind::Deleted,
+                kind,
                 object: object.clone(),
                 old,
             },
             self.history,
         );
-        state.revision = revision;
+        state.shrink_log();
         Ok(object)
     }
 
@@ -239,10 +283,195 @@ impl Store {
     }
 }
 
+fn is_at(object: Option<&Arc<Object>>, expected: u64) -> Result<(), Refused> {
+    match object {
+        None => Err(Refused::Missing),
+        Some(object) if object.revision == expected => Ok(()),
+        Some(_) => Err(Refused::Changed),
+    }
+}
+
 impl State {
     fn collection(&mut self, name: &Arc<str>) -> &mut Collection {
+        let base = self.base;
         self.collections
             .entry(name.clone())
-            .or_insert_with(|| Collection::new())
+            .or_insert_with(|| Collection::new(base))
+    }
+
+    /// Drops history from the log when there is much of it.
+    fn shrink_log(&mut self) {
+        let live = || {
+            self.collections
+                .values()
+                .map(|collection| collection.live_bytes)
+                .sum()
+        };
+        if self.log.as_ref().is_some_and(|log| log.is_bloated(live()))
+            && let Err(error) = self.rewrite_log()
+        {
+            tracing::warn!(%error, "the data directory could not be compacted");
+        }
+    }
+
+    fn rewrite_log(&mut self) -> io::Result<()> {
+        let Some(log) = &mut self.log else {
+            return Ok(());
+        };
+        let objects = self.collections.iter().flat_map(|(name, collection)| {
+            let objects = collection.objects.values();
+            objects.map(|object| (&**name, &object.key, object.revision, &*object.bytes))
+        });
+        log.rewrite(self.revision, objects)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn draft(value: &mut Value) -> Draft<'_> {
+        let name = value["metadata"]["name"].as_str().unwrap_or_default();
+        Draft {
+            key: Key::new("default", name),
+            fields: BTreeMap::new(),
+            value,
+        }
+    }
+
+    fn object(name: &str) -> Value {
+        json!({"metadata": {"name": name, "namespace": "default", "labels": {"a": "b"}}})
+    }
+
+    fn open(directory: &Path) -> Arc<Store> {
+        let store = Store::open(History::default(), directory, "first", |_, _| {
+            BTreeMap::new()
+        });
+        Arc::new(store.unwrap())
+    }
+
+    fn names(store: &Store) -> Vec<String> {
+        let listed = store.list("things", None, None);
+        listed
+            .objects
+            .iter()
+            .map(|object| object.key.name.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn writes_are_checked_against_the_revision() {
+        let store = Arc::new(Store::new(History::default()));
+        let things = "things".into();
+        let a = store.create(&things, draft(&mut object("a"))).unwrap();
+        assert_eq!(
+            store.create(&things, draft(&mut object("a"))).unwrap_err(),
+            Refused::Exists
+        );
+        let b = store
+            .update(&things, a.revision, draft(&mut object("a")))
+            .unwrap();
+        assert!(b.revision > a.revision);
+        assert_eq!(
+            b.value()["metadata"]["resourceVersion"],
+            b.revision.to_string()
+        );
+        let stale = store.update(&things, a.revision, draft(&mut object("a")));
+        assert_eq!(stale.unwrap_err(), Refused::Changed);
+        let stale = store.delete(&things, a.revision, draft(&mut object("a")));
+        assert_eq!(stale.unwrap_err(), Refused::Changed);
+        store
+            .delete(&things, b.revision, draft(&mut object("a")))
+            .unwrap();
+        let gone = store.update(&things, b.revision, draft(&mut object("a")));
+        assert_eq!(gone.unwrap_err(), Refused::Missing);
+    }
+
+    #[test]
+    fn cursors_read_every_event_once_or_expire() {
+        let store = Arc::new(Store::new(History {
+            events: 3,
+            bytes: 1 << 20,
+        }));
+        let things = "things".into();
+        let start = store.revision();
+        let mut cursor = store.watch(&things, start).unwrap();
+        let mut late = store.watch(&things, start).unwrap();
+        for name in ["a", "b"] {
+            store.create(&things, draft(&mut object(name))).unwrap();
+        }
+        assert_eq!(cursor.poll().unwrap().unwrap().len(), 2);
+        assert_eq!(cursor.poll().unwrap().unwrap().len(), 0);
+        for name in ["c", "d"] {
+            store.create(&things, draft(&mut object(name))).unwrap();
+        }
+        assert_eq!(cursor.poll().unwrap().unwrap().len(), 2);
+        assert!(late.poll().is_err());
+        assert!(store.watch(&things, start).is_err());
+        assert!(store.watch(&things, store.revision() + 1).is_err());
+        store.drop_collection("things");
+        assert!(cursor.poll().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_directory_survives_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let things = "things".into();
+        let store = open(directory.path());
+        for name in ["a", "b", "c"] {
+            store.create(&things, draft(&mut object(name))).unwrap();
+        }
+        let b = store.get("things", &Key::new("default", "b")).unwrap();
+        store
+            .delete(&things, b.revision, draft(&mut object("b")))
+            .unwrap();
+        let revision = store.revision();
+        drop(store);
+        for _ in 0..2 {
+            let store = open(directory.path());
+            assert_eq!(names(&store), ["a", "c"]);
+            assert_eq!(store.revision(), revision);
+            let a = store.get("things", &Key::new("default", "a")).unwrap();
+            assert_eq!(a.labels["a"], "b");
+            // What an earlier process announced cannot be told again.
+            assert!(store.watch(&things, revision - 1).is_err());
+            assert!(store.watch(&things, revision).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_off() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("objects.log");
+        let things = "things".into();
+        let store = open(directory.path());
+        store.create(&things, draft(&mut object("a"))).unwrap();
+        drop(store);
+        let whole = std::fs::read(&path).unwrap();
+        let store = open(directory.path());
+        store.create(&things, draft(&mut object("b"))).unwrap();
+        drop(store);
+        let both = std::fs::read(&path).unwrap();
+        assert!(both.len() > whole.len());
+        for length in whole.len()..both.len() {
+            std::fs::write(&path, &both[..length]).unwrap();
+            let store = open(directory.path());
+            assert_eq!(names(&store), ["a"], "cut at {length}");
+            store.create(&things, draft(&mut object("c"))).unwrap();
+            drop(store);
+            assert_eq!(names(&open(directory.path())), ["a", "c"]);
+        }
+    }
+
+    #[test]
+    fn a_directory_has_one_server() {
+        let directory = tempfile::tempdir().unwrap();
+        let _store = open(directory.path());
+        let second = Store::open(History::default(), directory.path(), "", |_, _| {
+            BTreeMap::new()
+        });
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

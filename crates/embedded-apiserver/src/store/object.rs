@@ -45,6 +45,21 @@ impl Object {
         serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
     }
 
+    /// An object read back from disk.
+    pub(super) fn restore(key: Key, fields: BTreeMap<String, String>, value: &Value) -> Self {
+        let revision = value["metadata"]["resourceVersion"].as_str();
+        let revision = revision.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let (event, bytes) = encode(EventKind::Modified, value);
+        Self {
+            key,
+            revision,
+            labels: labels_of(value),
+            fields,
+            event,
+            bytes,
+        }
+    }
+
     /// The watch event that announced this state, one line of JSON.
     pub(crate) fn event(&self) -> Bytes {
         self.event.clone()
@@ -63,18 +78,13 @@ pub(crate) struct Draft<'a> {
 impl Draft<'_> {
     pub(super) fn commit(self, kind: EventKind, revision: u64) -> Object {
         let Self { key, fields, value } = self;
-        let mut labels = BTreeMap::new();
         if let Some(meta) = value.get_mut("metadata").and_then(Value::as_object_mut) {
             meta.insert(
                 "resourceVersion".to_owned(),
                 Value::String(revision.to_string()),
             );
-            if let Some(map) = meta.get("labels").and_then(Value::as_object) {
-                for (key, value) in map {
-                    labels.insert(key.clone(), value.as_str().unwrap_or_default().to_owned());
-                }
-            }
         }
+        let labels = labels_of(value);
         let (event, bytes) = encode(kind, value);
         Object {
             key,
@@ -87,8 +97,18 @@ impl Draft<'_> {
     }
 }
 
+fn labels_of(value: &Value) -> BTreeMap<String, String> {
+    let labels = value["metadata"]["labels"]
+        .as_object()
+        .into_iter()
+        .flatten();
+    labels
+        .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+        .collect()
+}
+
 /// Wraps an object into a watch event, and returns the event and the object's part of it.
-pub(crate) fn encode(kind: EventKind, value: &Value) -> (Bytes, Bytes) {
+fn encode(kind: EventKind, value: &Value) -> (Bytes, Bytes) {
     let mut buffer = Vec::with_capacity(2048);
     buffer.extend_from_slice(kind.prefix());
     let start = buffer.len();
