@@ -24,6 +24,13 @@
 //! wakes no watcher; a watch from revision n hears of every change after n exactly once, or is
 //! told that it cannot (410); no request, however malformed, panics the server.
 
+// Pure functions over JSON, without I/O; usable by themselves.
+pub mod apply;
+pub mod patch;
+pub mod schema;
+pub mod selector;
+pub mod topology;
+
 mod admission;
 mod builtin;
 mod credentials;
