@@ -11,6 +11,7 @@ use kube::{Api, Client, Resource};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::concurrency::Limiter;
 use crate::events::{self, Reporter};
@@ -19,7 +20,7 @@ use crate::index::{Index, Key};
 use crate::options::ControllerOptions;
 use crate::queue::Queue;
 use crate::reconcile::Reconciler;
-use crate::requests::Requests;
+use crate::requests::{self, Requests};
 use crate::stats::Stats;
 use crate::watch::Watches;
 use crate::watched::{WatchedJob, WatchedJobSet, WatchedName};
@@ -63,7 +64,8 @@ impl Controller {
     }
 
     /// Runs until `shutdown`: then reconciles under way are finished (for at most the grace
-    /// period), outstanding events are sent, and this returns.
+    /// period), outstanding events are sent, and this returns. Dropping the future stops everything
+    /// at once.
     ///
     /// # Errors
     /// Only for a defect of this program; errors of the API server are retried for ever.
@@ -90,7 +92,7 @@ impl Controller {
             reporter,
             options.clock.clone(),
         );
-        let event_worker = tokio::spawn(event_worker.run());
+        let event_worker = AbortOnDropHandle::new(tokio::spawn(event_worker.run()));
 
         let watches = Watches {
             index: index.clone(),
@@ -98,7 +100,8 @@ impl Controller {
             stats: stats.clone(),
             shutdown: shutdown.clone(),
         };
-        let (mut tasks, complete) = start_watches(&client, options.namespace.as_deref(), &watches);
+        let reading = requests::for_reading(client, stats.clone(), options.request_timeout);
+        let (mut tasks, complete) = start_watches(&reading, options.namespace.as_deref(), &watches);
 
         let executor = Executor {
             requests: requests.clone(),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use jobset_api::JobSet;
 use jobset_core::{Action, Step, note};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::concurrency::Limiter;
@@ -25,7 +25,7 @@ use crate::index::{Concerned, Index, Key};
 use crate::queue::{Lane, Queue};
 use crate::requests::{PatchKind, RequestError, Requests, Resource};
 use crate::stats::Stats;
-use crate::watched::{Identity as _, WatchedJob, WatchedJobSet, WatchedName};
+use crate::watched::{Identity as _, WatchedJob, WatchedJobSet};
 
 /// Times an action is sent while the server answers that it is too busy to begin.
 const TRIES: u32 = 5;
@@ -191,30 +191,17 @@ impl Executor {
                     .await
             }
             Action::CreateService { name, body } => {
-                let created = self
-                    .requests
-                    .create(Resource::Services, namespace, body)
-                    .await;
-                match self.created(created)? {
-                    Some(service) => {
-                        self.wake(self.index.wrote_service(&service as &WatchedName<Service>));
-                    }
-                    None => self.wake(self.index.service_exists(namespace, name)),
-                }
+                let service = self
+                    .create_or_get(Resource::Services, namespace, name, body)
+                    .await?;
+                self.wake(self.index.wrote_service(&service));
                 Ok(())
             }
             Action::CreateClaim { name, body } => {
-                let created = self
-                    .requests
-                    .create(Resource::Claims, namespace, body)
-                    .await;
-                match self.created(created)? {
-                    Some(claim) => {
-                        let claim: WatchedName<PersistentVolumeClaim> = claim;
-                        self.wake(self.index.wrote_claim(&claim));
-                    }
-                    None => self.wake(self.index.claim_exists(namespace, name)),
-                }
+                let claim = self
+                    .create_or_get(Resource::Claims, namespace, name, body)
+                    .await?;
+                self.wake(self.index.wrote_claim(&claim));
                 Ok(())
             }
             Action::DeleteJobSet {
@@ -257,6 +244,30 @@ impl Executor {
         }
     }
 
+    /// Creates an object that will do whoever owns it: one that exists is read.
+    async fn create_or_get<T: DeserializeOwned>(
+        &self,
+        resource: Resource,
+        namespace: &str,
+        name: &str,
+        body: &Value,
+    ) -> Result<T, Attempt> {
+        let answer = self.requests.create(resource, namespace, body).await;
+        if let Some(created) = self.created(answer)? {
+            return Ok(created);
+        }
+        self.requests
+            .get(resource, namespace, name)
+            .await
+            .map_err(|error| {
+                if error.is_not_found() {
+                    Attempt::NotYet(format!("{name} existed and has just gone"))
+                } else {
+                    error.into()
+                }
+            })
+    }
+
     async fn create_job(&self, jobset: &JobSet, name: &str, body: &Value) -> Result<(), Attempt> {
         let namespace = jobset.namespace();
         let answer = self
@@ -283,7 +294,7 @@ impl Executor {
         };
         match &live.owner {
             Some(owner) if owner.uid == jobset.uid() => {
-                self.wake(self.index.read_job(&live));
+                self.wake(self.index.wrote_job(&live));
                 Ok(())
             }
             Some(owner) if owner.name == jobset.name() => Err(Attempt::NotYet(format!(

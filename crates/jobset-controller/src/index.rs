@@ -176,7 +176,7 @@ impl Index {
         state.apply_jobset(written)
     }
 
-    /// Takes in the answer to a creation or patch of a Job, or a Job that was looked up.
+    /// Takes in the answer to a creation or patch of a Job.
     pub(crate) fn wrote_job(&self, written: &WatchedJob) -> Concerned {
         let mut state = lock(&self.state);
         let Some(owner) = &written.owner else {
@@ -199,8 +199,9 @@ impl Index {
         state.apply_job(written)
     }
 
-    /// Takes in a Job as a read of the server returned it, whatever the watch has passed.
-    pub(crate) fn read_job(&self, read: &WatchedJob) -> Concerned {
+    /// Takes in a Job that was looked up because the watch did not show it in time; it is expected
+    /// anew.
+    pub(crate) fn looked_up_job(&self, read: &WatchedJob) -> Concerned {
         let mut state = lock(&self.state);
         if let Some(owner) = &read.owner {
             state
@@ -231,16 +232,6 @@ impl Index {
     /// The server says that this incarnation of a Job does not exist (any more).
     pub(crate) fn job_is_gone(&self, namespace: &str, name: &str, uid: &str) -> Concerned {
         lock(&self.state).remove_job(&Key::new(namespace, name), uid)
-    }
-
-    /// The server says that a Service of this name exists.
-    pub(crate) fn service_exists(&self, namespace: &str, name: &str) -> Concerned {
-        lock(&self.state).services.exists(Key::new(namespace, name))
-    }
-
-    /// The server says that a claim of this name exists.
-    pub(crate) fn claim_exists(&self, namespace: &str, name: &str) -> Concerned {
-        lock(&self.state).claims.exists(Key::new(namespace, name))
     }
 
     /// Takes in the answer to the creation of a Service.
@@ -361,11 +352,6 @@ impl Names {
             return Concerned::new();
         }
         self.insert(written)
-    }
-
-    fn exists(&mut self, key: Key) -> Concerned {
-        self.known.entry(key).or_default();
-        Concerned::new()
     }
 
     /// Wakes the owner only if that changes what is known.

@@ -22,6 +22,8 @@ use crate::lock::lock;
 const RETRY_BASE: Duration = Duration::from_millis(5);
 /// No retry waits longer than this.
 const RETRY_CAP: Duration = Duration::from_secs(1000);
+/// Longest delay: timers do not reach arbitrarily far, and looking too early is harmless.
+const LONGEST_DELAY: Duration = Duration::from_hours(24);
 /// After this many keys of the live lane one of the backlog is served, so that it cannot starve.
 const LIVE_RUN: u32 = 16;
 
@@ -100,8 +102,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// Queues `key` when `delay` has passed, unless it is started before then: whoever works on it
     /// decides anew when to come back. Of several delays the shortest wins.
     pub(crate) fn after(&self, key: &K, delay: Duration) {
-        let now = Instant::now();
-        lock(&self.state).schedule(key, now.checked_add(delay).unwrap_or(now + RETRY_CAP));
+        lock(&self.state).schedule(key, Instant::now() + delay.min(LONGEST_DELAY));
         self.wake.notify_one();
     }
 

@@ -137,7 +137,7 @@ impl Reconciler {
                 .get::<WatchedJob>(Resource::Jobs, namespace, name)
                 .await;
             let concerned = match answer {
-                Ok(job) if job.uid() == expected => self.index.read_job(&job),
+                Ok(job) if job.uid() == expected => self.index.looked_up_job(&job),
                 Ok(_) => self.index.job_is_gone(namespace, name, expected),
                 Err(error) if error.is_not_found() => {
                     self.index.job_is_gone(namespace, name, expected)

@@ -14,6 +14,7 @@ use kube::Client;
 use kube::core::Status;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tower::{BoxError, service_fn};
 
 use crate::stats::Stats;
 
@@ -308,6 +309,34 @@ impl Requests {
             retry_after,
         })
     }
+}
+
+/// `client` for lists and watches, which go through `kube`: counted, and given up when the answer
+/// does not *begin* within `time_limit`. A watch may then be silent for as long as it likes.
+pub(crate) fn for_reading(client: Client, stats: Arc<Stats>, time_limit: Duration) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = service_fn(move |request: Request<kube::client::Body>| {
+        let client = client.clone();
+        let uri = request.uri();
+        let watch = uri
+            .query()
+            .is_some_and(|query| query.contains("watch=true"));
+        let resource = match uri.path().rsplit('/').next() {
+            Some("jobsets") => "jobsets",
+            Some("jobs") => "jobs",
+            Some("services") => "services",
+            Some("persistentvolumeclaims") => "persistentvolumeclaims",
+            _ => "other",
+        };
+        stats.count_request(if watch { "watch" } else { "list" }, resource);
+        async move {
+            match tokio::time::timeout(time_limit, client.send(request)).await {
+                Ok(answer) => answer.map_err(BoxError::from),
+                Err(elapsed) => Err(elapsed.into()),
+            }
+        }
+    });
+    Client::new(service, namespace)
 }
 
 fn path(

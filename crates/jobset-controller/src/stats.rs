@@ -59,8 +59,8 @@ counters! {
 
 impl Stats {
     /// API requests sent so far by (verb, resource), for example `("create", "jobs")`; a status
-    /// write is `("patch", "jobsets/status")`. Lists are counted once per watch start; the watch
-    /// connections themselves are not counted.
+    /// write is `("patch", "jobsets/status")`. Each page of a list counts, and each start of a
+    /// watch.
     pub fn requests(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         lock(&self.requests).clone()
     }

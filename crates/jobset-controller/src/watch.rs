@@ -15,6 +15,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::index::{Cache, Concerned, Index, Key};
@@ -27,6 +28,10 @@ const PAUSE_BASE: Duration = Duration::from_millis(50);
 const PAUSE_CAP: Duration = Duration::from_secs(30);
 /// After this many failures in a row the watch starts over with a list.
 const START_OVER_AFTER: u32 = 8;
+/// A failure this long after the last one is the first of a new row.
+const FORGIVEN_AFTER: Duration = Duration::from_mins(1);
+/// Longest silence in the middle of a list.
+const LIST_STALLED: Duration = Duration::from_mins(1);
 
 /// What all watches share.
 #[derive(Clone)]
@@ -51,6 +56,7 @@ impl Watches {
             kind,
             ready: Some(ready),
             failures: 0,
+            last_failure: None,
         };
         while !follower.watches.shutdown.is_cancelled() {
             let attempt = AssertUnwindSafe(follower.attempt(api.clone()))
@@ -59,6 +65,7 @@ impl Watches {
             if attempt.is_err() {
                 tracing::error!(kind = follower.kind, "a watch panicked; it starts over");
                 follower.watches.stats.panics.add_one();
+                follower.count_failure();
                 follower.pause().await;
             }
         }
@@ -69,8 +76,10 @@ struct Follower {
     watches: Watches,
     kind: String,
     ready: Option<oneshot::Sender<()>>,
-    /// Failures since the last event.
+    /// Failures in a row: without an event of the watch proper between them. A list that succeeds
+    /// is no such event, else a watch that is refused again and again would list as often.
     failures: u32,
+    last_failure: Option<Instant>,
 }
 
 impl Follower {
@@ -82,15 +91,25 @@ impl Follower {
     {
         let mut stream = pin!(watcher(api, watcher::Config::default()));
         let mut listed = Vec::new();
+        let mut listing = false;
         let shutdown = self.watches.shutdown.clone();
         loop {
             let event = tokio::select! {
                 event = stream.next() => event,
                 () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(LIST_STALLED), if listing => {
+                    tracing::warn!(kind = self.kind, "the server stopped in the middle of a list");
+                    self.count_failure();
+                    return;
+                }
             };
             match event {
-                Some(Ok(event)) => self.handle(event, &mut listed),
+                Some(Ok(event)) => {
+                    listing = matches!(event, Event::Init | Event::InitApply(_));
+                    self.handle(event, &mut listed);
+                }
                 Some(Err(error)) => {
+                    listing = false;
                     self.report(&error);
                     self.pause().await;
                     if is_gone(&error) || self.failures.is_multiple_of(START_OVER_AFTER) {
@@ -109,7 +128,6 @@ impl Follower {
         let index = &*self.watches.index;
         let concerned = match event {
             Event::Init => {
-                self.watches.stats.count_request("list", plural(&self.kind));
                 listed.clear();
                 return;
             }
@@ -118,10 +136,15 @@ impl Follower {
                 return;
             }
             Event::InitDone => index.replace(std::mem::take(listed)),
-            Event::Apply(object) => index.apply(object),
-            Event::Delete(object) => index.delete(object),
+            Event::Apply(object) => {
+                self.failures = 0;
+                index.apply(object)
+            }
+            Event::Delete(object) => {
+                self.failures = 0;
+                index.delete(object)
+            }
         };
-        self.failures = 0;
         let lane = if self.ready.is_some() {
             Lane::Backlog
         } else {
@@ -141,8 +164,7 @@ impl Follower {
     }
 
     fn report(&mut self, error: &watcher::Error) {
-        self.watches.stats.watch_errors.add_one();
-        self.failures = self.failures.saturating_add(1);
+        self.count_failure();
         let kind = &self.kind;
         // A connection that ends is everyday business; a failure that lasts is not.
         if self.failures.is_power_of_two() && self.failures > 1 {
@@ -150,6 +172,18 @@ impl Follower {
         } else {
             tracing::debug!(kind, %error, "watch failed");
         }
+    }
+
+    fn count_failure(&mut self) {
+        self.watches.stats.watch_errors.add_one();
+        if self
+            .last_failure
+            .is_some_and(|last| last.elapsed() > FORGIVEN_AFTER)
+        {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.last_failure = Some(Instant::now());
     }
 
     async fn pause(&mut self) {
@@ -170,15 +204,5 @@ fn is_gone(error: &watcher::Error) -> bool {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
         watcher::Error::WatchError(status) => status.code == 410,
         _ => false,
-    }
-}
-
-fn plural(kind: &str) -> &'static str {
-    match kind {
-        "JobSet" => "jobsets",
-        "Job" => "jobs",
-        "Service" => "services",
-        "PersistentVolumeClaim" => "persistentvolumeclaims",
-        _ => "other",
     }
 }
