@@ -6,7 +6,7 @@
 //! for absent, and takes a missing required text as `""`: the schema of the CRD rejects such
 //! objects, but one that was stored before must not stop a watch.
 //!
-//! The first paragraph of each field's comment becomes its description in the CRD.
+//! Comments of types and fields become their descriptions in the CRD.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;

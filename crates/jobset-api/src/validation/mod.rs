@@ -19,6 +19,8 @@ mod volume_claims;
 #[cfg(test)]
 mod create_tests;
 #[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
 mod update_tests;
 
 pub use create::{validate_create, validation_name};
