@@ -1,10 +1,11 @@
 //! CustomResourceDefinitions, and the resources they bring.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 
 use super::{NameRule, Plain, Resource, Strategy, child, dns_label, field, fill, text};
+use crate::schema::Schema;
 use crate::status::Cause;
 
 /// `apiextensions.k8s.io/v1 CustomResourceDefinition`.
@@ -16,11 +17,22 @@ pub(crate) const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 /// What one version of a CustomResourceDefinition says about its objects.
 pub(crate) struct CustomKind {
     /// The version's OpenAPI v3 schema, as written.
-    pub(crate) schema: Value,
+    pub(crate) openapi: Value,
     /// `additionalPrinterColumns`, as written.
     pub(crate) columns: Value,
     /// `selectableFields`: paths such as `spec.color` that field selectors can ask for.
     pub(crate) selectable: Vec<String>,
+    schema: OnceLock<Option<Schema>>,
+}
+
+impl CustomKind {
+    /// The schema, compiled when it is first asked for. A definition whose schema does not compile
+    /// is refused, so there is none only for what an older server stored.
+    pub(crate) fn schema(&self) -> Option<&Schema> {
+        self.schema
+            .get_or_init(|| Schema::compile(&self.openapi).ok())
+            .as_ref()
+    }
 }
 
 impl Strategy for Definition {
@@ -96,11 +108,12 @@ impl Strategy for Definition {
             if text(version, &["name"]).is_empty() {
                 errors.push(field::required(format!("spec.versions[{index}].name"), ""));
             }
-            if !version["schema"]["openAPIV3Schema"].is_object() {
-                errors.push(field::required(
-                    format!("spec.versions[{index}].schema.openAPIV3Schema"),
-                    "schemas are required",
-                ));
+            let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
+            let schema = &version["schema"]["openAPIV3Schema"];
+            if !schema.is_object() {
+                errors.push(field::required(path, "schemas are required"));
+            } else if let Err(error) = Schema::compile(schema) {
+                errors.push(field::invalid(path, "{…}", &error.to_string()));
             }
         }
         if text(spec, &["conversion", "strategy"]) == "Webhook" {
@@ -210,7 +223,8 @@ pub(crate) fn resources_of_crd(crd: &Value) -> Vec<Resource> {
             name_rule: NameRule::Subdomain,
             strategy: Box::new(Plain),
             custom: Some(Arc::new(CustomKind {
-                schema: version["schema"]["openAPIV3Schema"].clone(),
+                openapi: version["schema"]["openAPIV3Schema"].clone(),
+                schema: OnceLock::new(),
                 columns: version["additionalPrinterColumns"].clone(),
                 selectable: version["selectableFields"]
                     .as_array()

@@ -20,7 +20,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::schema::{self, Schema};
 use crate::status::Cause;
+use crate::topology::{Gvk, Topology};
 
 use self::custom::resources_of_crd;
 pub(crate) use self::custom::{CRDS, CustomKind, accept_crd};
@@ -77,6 +79,27 @@ impl Resource {
     /// Whether stored objects must be converted for this version.
     pub(crate) fn converts(&self) -> bool {
         self.stored_as != self.api_version()
+    }
+
+    /// Group, version and kind.
+    pub(crate) fn gvk(&self) -> Gvk {
+        Gvk::new(&self.group, &self.version, &self.kind)
+    }
+
+    /// What objects look like.
+    pub(crate) fn schema(&self) -> Option<&Schema> {
+        match &self.custom {
+            Some(custom) => custom.schema(),
+            None => schema::built_in(&self.gvk()),
+        }
+    }
+
+    /// How lists within objects are keyed.
+    pub(crate) fn topology(&self) -> Topology<'_> {
+        match &self.custom {
+            Some(custom) => custom.schema().map_or(Topology::Unknown, Topology::custom),
+            None => Topology::built_in(&self.kind),
+        }
     }
 
     /// What field selectors can ask of an object, read from its stored form.

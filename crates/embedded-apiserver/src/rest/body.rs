@@ -51,13 +51,29 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Status> {
     })
 }
 
+/// Parses a body that may be YAML. Most of those are JSON, which is read faster.
+pub(crate) fn parse_yaml(bytes: &[u8]) -> Result<Value, Status> {
+    if let Ok(value) = serde_json::from_slice(bytes) {
+        return Ok(value);
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Status::bad_request("the body is neither JSON nor text"))?;
+    serde_saphyr::from_str(text)
+        .map_err(|error| Status::bad_request(format!("the body is not valid YAML: {error}")))
+}
+
 /// Parses the body of a create or a replace.
 pub(crate) fn object(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Status> {
-    match media_type(headers).as_str() {
-        "application/json" => {}
-        other => return Err(Status::unsupported_media_type(other, "application/json")),
-    }
-    let value = parse(bytes)?;
+    let value = match media_type(headers).as_str() {
+        "application/json" => parse(bytes)?,
+        "application/yaml" => parse_yaml(bytes)?,
+        other => {
+            return Err(Status::unsupported_media_type(
+                other,
+                "application/json, application/yaml",
+            ));
+        }
+    };
     if value.is_object() {
         Ok(value)
     } else {

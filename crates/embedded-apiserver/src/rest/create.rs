@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::ownership::Ownership;
 use super::{Call, body, object_response, output, prepare};
 use crate::admission::Operation;
 use crate::status::Status;
@@ -18,7 +19,7 @@ pub(crate) async fn create(call: &Call, bytes: &Bytes) -> Result<Response, Statu
     let mut warnings = Vec::new();
     prepare::check_type(call, &mut object)?;
     prepare::check_fields(call, &object, Some(bytes), &mut warnings)?;
-    let created = store(call, object, Operation::Create, &mut warnings)?;
+    let created = store(call, object, Ownership::Changed, &mut warnings)?;
     let mut response = object_response(call, StatusCode::CREATED, &created)?;
     output::add_warnings(&mut response, &warnings);
     Ok(response)
@@ -59,7 +60,7 @@ fn generated(prefix: &str) -> String {
 pub(crate) fn store(
     call: &Call,
     mut object: Value,
-    operation: Operation,
+    ownership: Ownership,
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     let resource = &call.resource;
@@ -138,12 +139,13 @@ pub(crate) fn store(
             .as_str()
             .unwrap_or_default()
             .to_owned();
-        prepare::shape(resource, &mut candidate);
-        prepare::mutate(call, operation, &name, &mut candidate, warnings)?;
-        prepare::shape(resource, &mut candidate);
+        prepare::shape(call, &mut candidate)?;
+        prepare::mutate(call, Operation::Create, &name, &mut candidate, warnings)?;
+        prepare::shape(call, &mut candidate)?;
         resource.strategy.prepare_create(&mut candidate);
-        prepare::shape(resource, &mut candidate);
-        prepare::validate(call, operation, &name, &candidate, None, warnings)?;
+        prepare::complete(resource, &mut candidate);
+        prepare::validate(call, Operation::Create, &name, &candidate, None, warnings)?;
+        ownership.record(call, None, &mut candidate);
         if resource.plural == "customresourcedefinitions" {
             crate::builtin::accept_crd(&mut candidate, &call.core.now());
         }

@@ -1,7 +1,7 @@
 //! The HTTP interface: one set of handlers for all resources.
 //!
 //! A request passes through [`path`] (what it names), [`params`] and [`body`] (what it says),
-//! then one verb: [`read`] (get, list), [`watch`], [`create`], [`update`] (PUT and all patches),
+//! then one verb: [`read`] (get, list), [`watch`], [`create`], [`update`] (PUT), [`patch`],
 //! [`delete`], or a subresource of Pods ([`pods`]). Answers are built in [`output`].
 
 mod body;
@@ -10,13 +10,14 @@ mod delete;
 mod discovery;
 mod namespaces;
 mod output;
+mod ownership;
 mod params;
+mod patch;
 mod path;
 mod pods;
 mod prepare;
 mod read;
 mod selection;
-mod simple_selector;
 mod update;
 mod watch;
 
@@ -229,7 +230,7 @@ async fn serve_resource(
             create::create(&call, &body::read(body).await?).await
         }
         ("", "update") => update::replace(&call, &body::read(body).await?),
-        ("", "patch") => update::patch(&call, &body::read(body).await?),
+        ("", "patch") => patch::patch(&call, &body::read(body).await?),
         ("", "delete") => delete::delete(&call, &body::read(body).await?),
         ("", "deletecollection") => delete::delete_collection(&call, &body::read(body).await?),
         ("", _) => Err(Status::method_not_allowed(method.as_str())),
@@ -238,7 +239,7 @@ async fn serve_resource(
             update::replace(&call, &body::read(body).await?)
         }
         ("status", "patch") if call.resource.has_status => {
-            update::patch(&call, &body::read(body).await?)
+            patch::patch(&call, &body::read(body).await?)
         }
         (subresource, _) if &*call.resource.collection == "pods" => match (subresource, verb) {
             ("binding", "create") => pods::bind(&call, &body::read(body).await?),

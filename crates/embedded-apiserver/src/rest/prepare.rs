@@ -6,6 +6,7 @@ use super::Call;
 use super::params::FieldValidation;
 use crate::admission::Operation;
 use crate::builtin::{Resource, field, validate_metadata};
+use crate::schema::duplicate_fields;
 use crate::status::{Cause, Status};
 
 /// Checks that a body is an object of the call's kind, and gives it a `metadata`.
@@ -127,7 +128,9 @@ fn wrong_type(path: &str, expected: &str) -> Status {
     ))
 }
 
-/// Unknown fields of what the client sent: refused, warned of, or ignored as it asked.
+/// Unknown and duplicate fields: refused, warned of, or ignored as the client asked.
+///
+/// `raw` is the text the object was read from, if it came as one.
 pub(crate) fn check_fields(
     call: &Call,
     object: &Value,
@@ -135,15 +138,80 @@ pub(crate) fn check_fields(
     warnings: &mut Vec<String>,
 ) -> Result<(), Status> {
     let mode = FieldValidation::of(&call.params)?;
-    let _ = (object, raw, warnings, mode);
-    Ok(())
+    if mode == FieldValidation::Ignore {
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    if let Some(schema) = call.resource.schema() {
+        let unknown = schema.unknown_fields(object);
+        found.extend(
+            unknown
+                .iter()
+                .map(|path| format!("unknown field \"{path}\"")),
+        );
+    }
+    // Only text can have duplicates. Looking for them means parsing it again, which is done for
+    // those who ask; a client that says nothing about validation also ignores warnings.
+    let asked = call.params.get("fieldValidation").is_some();
+    let duplicates = raw
+        .filter(|_| asked)
+        .map(duplicate_fields)
+        .transpose()
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    found.extend(
+        duplicates
+            .iter()
+            .map(|path| format!("duplicate field \"{path}\"")),
+    );
+    if found.is_empty() {
+        return Ok(());
+    }
+    if mode == FieldValidation::Warn {
+        warnings.extend(found);
+        return Ok(());
+    }
+    let resource = &call.resource;
+    Err(Status::bad_request(format!(
+        "{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
+        resource.kind,
+        resource.version,
+        resource.kind,
+        found.join(", ")
+    )))
 }
 
 /// Makes the object what its schema says: unknown fields go, defaults come.
-pub(crate) fn shape(resource: &Resource, object: &mut Value) {
-    if resource.custom.is_none() {
+///
+/// Objects of built-in kinds must have the right types, as for a typed decoder.
+pub(crate) fn shape(call: &Call, object: &mut Value) -> Result<(), Status> {
+    let resource = &call.resource;
+    let custom = resource.custom.is_some();
+    if !custom {
         drop_nulls(object);
     }
+    if let Some(schema) = resource.schema() {
+        schema.prune(object);
+        if custom {
+            schema.default(object);
+            schema.drop_nulls(object);
+        } else {
+            let errors = schema.type_errors(object);
+            if let [first, ..] = errors.as_slice() {
+                return Err(Status::bad_request(format!(
+                    "{} in version \"{}\" cannot be handled as a {}: json: cannot unmarshal: {first}",
+                    resource.kind, resource.version, resource.kind
+                )));
+            }
+        }
+    }
+    complete(resource, object);
+    Ok(())
+}
+
+/// Fills in what the kind fills in, once more after other code has touched the object.
+pub(crate) fn complete(resource: &Resource, object: &mut Value) {
     resource.strategy.complete(object);
     if resource.custom.is_none() {
         drop_nulls(object);
@@ -188,6 +256,13 @@ pub(crate) fn validate(
     let mut errors = validate_metadata(object, resource.name_rule);
     if let Some(old) = old {
         errors.extend(new_finalizers(object, old));
+    }
+    if let (Some(schema), Some(_)) = (resource.schema(), &resource.custom) {
+        errors.extend(schema.validate(object).into_iter().map(|error| Cause {
+            reason: error.kind.reason().to_owned(),
+            message: error.message(),
+            field: error.path,
+        }));
     }
     if call.subresource.is_empty() {
         errors.extend(resource.strategy.validate(object));

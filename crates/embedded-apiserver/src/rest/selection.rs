@@ -1,8 +1,8 @@
 //! Which objects of a collection a list, watch or deletecollection is about.
 
 use super::params::Params;
-use super::simple_selector::{FieldSelector, LabelSelector};
 use crate::builtin::Resource;
+use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::Status;
 use crate::store::Object;
 

@@ -1,4 +1,4 @@
-//! update (PUT) and patch, of objects and of their status.
+//! update (PUT), and the loop that changes stored objects.
 //!
 //! All of them are one loop: read, change, check, commit if nobody else committed in between,
 //! otherwise again. A caller who names a resource version gets a conflict instead of the retry.
@@ -11,7 +11,8 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::output::object_value;
-use super::{Call, body, create, object_response, output, prepare};
+use super::ownership::Ownership;
+use super::{Call, body, object_response, output, prepare};
 use crate::admission::Operation;
 use crate::builtin::Resource;
 use crate::status::Status;
@@ -31,75 +32,12 @@ pub(crate) fn replace(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
     if given.is_empty() {
         object["metadata"]["name"] = Value::String(name.to_string());
     }
-    let value = write(call, "update", &mut warnings, |_| Ok(object.clone()))?;
+    let value = write(call, "update", Ownership::Changed, &mut warnings, |_, _| {
+        Ok(object.clone())
+    })?;
     let mut response = object_response(call, StatusCode::OK, &value)?;
     output::add_warnings(&mut response, &warnings);
     Ok(response)
-}
-
-/// PATCH, by media type.
-pub(crate) fn patch(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
-    let mut warnings = Vec::new();
-    let value = match body::media_type(&call.parts.headers).as_str() {
-        "application/json-patch+json" => {
-            let patch: json_patch::Patch = serde_json::from_slice(bytes)
-                .map_err(|error| Status::bad_request(format!("invalid JSON patch: {error}")))?;
-            write(call, "patch", &mut warnings, |old| {
-                let mut value = old.clone();
-                json_patch::patch(&mut value, &patch)
-                    .map_err(|error| unprocessable(call, &error))?;
-                Ok(value)
-            })?
-        }
-        "application/merge-patch+json" => {
-            let patch = patch_object(bytes)?;
-            write(call, "patch", &mut warnings, |old| {
-                let mut value = old.clone();
-                json_patch::merge(&mut value, &patch);
-                Ok(value)
-            })?
-        }
-        "application/strategic-merge-patch+json" => {
-            if call.resource.custom.is_some() {
-                return Err(Status::unsupported_media_type(
-                    "application/strategic-merge-patch+json",
-                    "application/json-patch+json, application/merge-patch+json, \
-                     application/apply-patch+yaml",
-                ));
-            }
-            return Err(Status::not_implemented("strategic merge patch"));
-        }
-        other => {
-            return Err(Status::unsupported_media_type(
-                other,
-                "application/json-patch+json, application/merge-patch+json, \
-                 application/strategic-merge-patch+json, application/apply-patch+yaml",
-            ));
-        }
-    };
-    let mut response = object_response(call, StatusCode::OK, &value)?;
-    output::add_warnings(&mut response, &warnings);
-    Ok(response)
-}
-
-fn patch_object(bytes: &[u8]) -> Result<Value, Status> {
-    let patch = body::parse(bytes)?;
-    if patch.is_object() {
-        Ok(patch)
-    } else {
-        Err(Status::bad_request("the patch must be a JSON object"))
-    }
-}
-
-/// 422 without causes: the patch is well-formed and does not fit the object.
-fn unprocessable(call: &Call, error: &dyn std::fmt::Display) -> Status {
-    let name = call.name.as_deref().unwrap_or_default();
-    Status::failure(
-        422,
-        "Invalid",
-        format!("the server rejected our request: {error}"),
-    )
-    .about(&call.resource.plural, &call.resource.group, name)
 }
 
 /// Changes an object by a function from its old to its wanted state, both in the call's version,
@@ -107,8 +45,9 @@ fn unprocessable(call: &Call, error: &dyn std::fmt::Display) -> Status {
 pub(crate) fn write(
     call: &Call,
     verb: &str,
+    ownership: Ownership,
     warnings: &mut Vec<String>,
-    change: impl Fn(&Value) -> Result<Value, Status>,
+    change: impl Fn(&Value, &mut Vec<String>) -> Result<Value, Status>,
 ) -> Result<Value, Status> {
     let resource = &call.resource;
     let key = call.key()?;
@@ -121,9 +60,17 @@ pub(crate) fn write(
             .get(&resource.collection, &key)
             .ok_or_else(|| call.not_found(&key.name))?;
         let old = object_value(resource, &stored);
-        let mut new = change(&old)?;
         let mut fresh_warnings = Vec::new();
-        prepare_update(call, &mut new, &old, &key.name, &mut fresh_warnings)?;
+        let mut new = change(&old, &mut fresh_warnings)?;
+        prepare_update(
+            call,
+            &mut new,
+            &old,
+            ownership,
+            &key.name,
+            &mut fresh_warnings,
+        )?;
+        ownership.record(call, Some(&old), &mut new);
         if new == old {
             warnings.append(&mut fresh_warnings);
             if !dry_run {
@@ -199,6 +146,7 @@ fn prepare_update(
     call: &Call,
     new: &mut Value,
     old: &Value,
+    ownership: Ownership,
     name: &str,
     warnings: &mut Vec<String>,
 ) -> Result<(), Status> {
@@ -207,14 +155,14 @@ fn prepare_update(
     check_identity(call, new, old, name)?;
     restore_system_fields(new, old);
     if call.subresource == "status" {
-        *new = with_status_of(old, new);
+        *new = with_status_of(old, new, ownership);
     } else if resource.has_status {
         copy(new, old, "status");
     }
-    prepare::shape(resource, new);
+    prepare::shape(call, new)?;
     prepare::mutate(call, Operation::Update, name, new, warnings)?;
     restore_system_fields(new, old);
-    prepare::shape(resource, new);
+    prepare::shape(call, new)?;
     if call.subresource == "status" {
         resource.strategy.prepare_status_update(new, old);
     } else {
@@ -283,9 +231,12 @@ fn restore_system_fields(new: &mut Value, old: &Value) {
 }
 
 /// A write to the status subresource changes nothing else.
-fn with_status_of(old: &Value, new: &Value) -> Value {
+fn with_status_of(old: &Value, new: &Value, ownership: Ownership) -> Value {
     let mut merged = old.clone();
     copy(&mut merged, new, "status");
+    if ownership == Ownership::Applied {
+        copy(&mut merged["metadata"], &new["metadata"], "managedFields");
+    }
     merged
 }
 
@@ -315,14 +266,4 @@ fn bump_generation(resource: &Resource, new: &mut Value, old: &Value) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
         new["metadata"]["generation"] = json!(generation);
     }
-}
-
-/// Creates the object an apply names when there is none.
-#[expect(dead_code, reason = "used by server-side apply")]
-pub(crate) fn create_applied(
-    call: &Call,
-    object: Value,
-    warnings: &mut Vec<String>,
-) -> Result<Value, Status> {
-    create::store(call, object, Operation::Create, warnings)
 }
