@@ -31,7 +31,7 @@ use crate::shell::pump::pump;
 use crate::shell::queue::{KeyedQueue, run_workers};
 
 /// A change of what is served that nobody tells of is found after this time.
-const DISCOVERY_PERIOD: Duration = Duration::from_secs(60);
+const DISCOVERY_PERIOD: Duration = Duration::from_mins(1);
 /// Wait for more changes before asking what is served.
 const DISCOVERY_DELAY: Duration = Duration::from_millis(10);
 
@@ -103,10 +103,9 @@ async fn watch_all(worker: Worker, complete: CancellationToken, shutdown: Cancel
                     if !served {
                         watch.stop.cancel();
                         let mut graph = lock(&worker.graph);
-                        graph
-                            .drop_kind(kind)
-                            .into_iter()
-                            .for_each(|uid| worker.queue.add(uid));
+                        for uid in graph.drop_kind(kind) {
+                            worker.queue.add(uid);
+                        }
                     }
                     served
                 });
@@ -163,7 +162,9 @@ async fn watch_kind(
             rediscover.notify_one();
         }
         let touched = lock(&worker.graph).observe(&kind, event);
-        touched.into_iter().for_each(|uid| worker.queue.add(uid));
+        for uid in touched {
+            worker.queue.add(uid);
+        }
         if done {
             complete.cancel();
         }

@@ -79,7 +79,7 @@ mod tests {
 
     const LIMITS: BackoffLimits = BackoffLimits {
         base: Duration::from_secs(10),
-        cap: Duration::from_secs(360),
+        cap: Duration::from_mins(6),
     };
 
     #[test]

@@ -12,7 +12,7 @@ use super::view::{JobView, PodView};
 
 const LIMITS: BackoffLimits = BackoffLimits {
     base: Duration::from_secs(10),
-    cap: Duration::from_secs(360),
+    cap: Duration::from_mins(6),
 };
 /// 2026-01-01T00:01:40Z; Jobs start at 00:00:00.
 const NOW: i64 = 1_767_225_700;

@@ -17,7 +17,7 @@ use super::view::{ContainerEnd, JobView, Phase, PodView};
 
 const LIMITS: BackoffLimits = BackoffLimits {
     base: Duration::from_secs(10),
-    cap: Duration::from_secs(360),
+    cap: Duration::from_mins(6),
 };
 
 #[derive(Debug, Clone, Copy)]

@@ -80,7 +80,7 @@ impl Default for JobControllerOptions {
         Self {
             workers: 16,
             pod_failure_backoff: Duration::from_secs(10),
-            max_pod_failure_backoff: Duration::from_secs(360),
+            max_pod_failure_backoff: Duration::from_mins(6),
             clock: Clock::system(),
         }
     }

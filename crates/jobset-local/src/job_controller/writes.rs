@@ -108,7 +108,10 @@ pub async fn create_pod(
 /// Deletes exactly this Pod with its own grace period.
 pub async fn delete_pod(client: &Client, pod: &PodView) -> Result<PodAfter, WriteError> {
     let params = DeleteParams {
-        preconditions: only(pod.uid()),
+        preconditions: Some(Preconditions {
+            uid: pod.metadata.uid.clone(),
+            resource_version: None,
+        }),
         ..DeleteParams::default()
     };
     let request = pods(pod.namespace()).delete(pod.name(), &params)?;
@@ -181,11 +184,4 @@ pub async fn delete_job(client: &Client, job: &JobView) -> Result<(), WriteError
     limited(client.request_status::<JobView>(request))
         .await
         .map(|_| ())
-}
-
-fn only(uid: &str) -> Option<Preconditions> {
-    Some(Preconditions {
-        uid: Some(uid.to_owned()),
-        resource_version: None,
-    })
 }

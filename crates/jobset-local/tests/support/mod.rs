@@ -1,6 +1,12 @@
 //! An API server with the Job controller and the garbage collector; the test plays the node.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "test code; each test file uses a part of it"
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -159,9 +165,8 @@ impl Cluster {
                 }
             }
         };
-        if tokio::time::timeout(LIMIT, wait).await.is_err() {
-            panic!("never: {what}; last seen: {objects:#?}");
-        }
+        let result = tokio::time::timeout(LIMIT, wait).await;
+        assert!(result.is_ok(), "never: {what}; last seen: {objects:#?}");
         objects
     }
 
