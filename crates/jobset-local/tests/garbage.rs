@@ -229,3 +229,34 @@ async fn kinds_that_come_later_own_too() {
         cluster.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_job_deleted_in_foreground_outlives_its_pods() {
+    // Deleted as soon as its Pods exist: the collector may not have heard of them yet.
+    for _ in 0..20 {
+        let cluster = Cluster::start();
+        cluster
+            .create_job("j", json!({"parallelism": 2, "completions": 2}))
+            .await;
+        let pods = cluster.pods(2).await;
+        for pod in &pods {
+            cluster.bind(pod).await;
+        }
+        cluster
+            .delete::<Job>("j", PropagationPolicy::Foreground)
+            .await;
+        for pod in &pods {
+            cluster
+                .until::<Pod>("Pods that terminate", |all| {
+                    all[&pod.name_any()].metadata.deletion_timestamp.is_some()
+                })
+                .await;
+            assert!(cluster.api::<Job>().get_opt("j").await.unwrap().is_some());
+            cluster.end(pod, 143).await;
+            cluster.reap(pod).await;
+        }
+        cluster.until::<Job>("no Job", |jobs| jobs.is_empty()).await;
+        cluster.until::<Pod>("no Pod", |pods| pods.is_empty()).await;
+        cluster.stop().await;
+    }
+}

@@ -243,7 +243,7 @@ async fn an_orphaned_pod_stays() {
 
 #[tokio::test]
 async fn many_jobs_cost_few_requests() {
-    const JOBS: usize = 200;
+    const JOBS: usize = 100;
     let cluster = Cluster::start();
     for n in 0..JOBS {
         let spec = json!({"completions": 1, "parallelism": 1, "completionMode": "Indexed"});

@@ -1,6 +1,10 @@
 //! Who owns whom, by uid.
 //!
 //! Fed by the watches of all kinds; each event answers with the uids that have to be looked at.
+//!
+//! The watches are not in step: the deletion of an owner may be seen before the creation of its
+//! dependents. An owner that waits for its dependents must not go because none is known *yet*,
+//! so the graph also keeps how far each watch has come ([`Graph::lagging`]).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -52,6 +56,14 @@ pub struct Graph {
     dependents: HashMap<Uid, BTreeSet<Uid>>,
     gone: Tombstones,
     listed: HashMap<Arc<Kind>, HashSet<Uid>>,
+    /// The highest version seen of each kind: everything before it is known.
+    seen: HashMap<Arc<Kind>, u64>,
+    /// Kinds of dependents that the owners of a kind (group, kind) have had.
+    relations: HashMap<(String, String), HashSet<Arc<Kind>>>,
+}
+
+fn version(text: Option<&str>) -> Option<u64> {
+    text?.parse().ok()
 }
 
 impl Graph {
@@ -76,8 +88,51 @@ impl Graph {
         uids.filter_map(|uid| self.nodes.get_key_value(uid))
     }
 
+    /// Says that objects of `owner`'s kind may have dependents of `kind`.
+    pub fn relate(&mut self, owner: (String, String), kind: &Arc<Kind>) {
+        self.relations
+            .entry(owner)
+            .or_default()
+            .insert(Arc::clone(kind));
+    }
+
+    /// The kinds of possible dependents of `node` whose watch may not have come as far as this
+    /// version of it. Versions that are not numbers cannot be compared: all kinds then.
+    pub fn lagging(&self, node: &Node) -> Vec<Arc<Kind>> {
+        let resource = &node.kind.resource;
+        let owner = (resource.group.clone(), resource.kind.clone());
+        let needed = version(node.meta.metadata.resource_version.as_deref());
+        let kinds = self.relations.get(&owner).into_iter().flatten();
+        kinds
+            .filter(|kind| needed.is_none() || self.seen.get(*kind).copied() < needed)
+            .map(Arc::clone)
+            .collect()
+    }
+
+    /// Takes in a list of `kind` that was asked for between two events of the watch. Only what
+    /// is new counts: of what is known the watch may know more.
+    pub fn absorb(&mut self, kind: &Arc<Kind>, list: Vec<Meta>, at: Option<&str>) -> Vec<Uid> {
+        if let Some(at) = version(at) {
+            let seen = self.seen.entry(Arc::clone(kind)).or_default();
+            *seen = at.max(*seen);
+        }
+        let mut touched = Vec::new();
+        for meta in list {
+            if !self.nodes.contains_key(meta.uid()) {
+                touched.extend(self.store(kind, meta));
+            }
+        }
+        touched
+    }
+
     /// Takes in an event of the watch of `kind`. Returns the uids to look at.
     pub fn observe(&mut self, kind: &Arc<Kind>, event: Event<Meta>) -> Vec<Uid> {
+        if let Event::Apply(meta) | Event::Delete(meta) = &event
+            && let Some(at) = version(meta.metadata.resource_version.as_deref())
+        {
+            let seen = self.seen.entry(Arc::clone(kind)).or_default();
+            *seen = at.max(*seen);
+        }
         match event {
             Event::Apply(meta) => self.store(kind, meta),
             Event::Delete(meta) => self.remove(meta.uid()),
@@ -137,6 +192,11 @@ impl Graph {
             self.unlink(&uid, &old.meta);
         }
         for owner in node.meta.owners() {
+            let group = owner
+                .api_version
+                .rsplit_once('/')
+                .map_or("", |(group, _)| group);
+            self.relate((group.to_owned(), owner.kind.clone()), kind);
             let owner: Uid = owner.uid.as_str().into();
             self.dependents
                 .entry(owner)
@@ -249,6 +309,38 @@ mod tests {
         let touched = graph.observe(&pods, Event::Delete(object("b", &[], true, &[])));
         assert_eq!(uids(touched), ["o"]);
         assert_eq!(graph.dependents("o").count(), 0);
+    }
+
+    #[test]
+    fn a_watch_that_lags_behind_the_owner_is_known() {
+        let (owners, pods) = (kind("Owner"), kind("Pod"));
+        let at = |mut meta: Meta, version: &str| {
+            meta.metadata.resource_version = Some(version.to_owned());
+            meta
+        };
+        let mut graph = Graph::default();
+        graph.observe(
+            &pods,
+            Event::Apply(at(object("x", &["other"], false, &[]), "3")),
+        );
+        let owner = at(object("o", &[], true, &[FOREGROUND]), "10");
+        graph.observe(&owners, Event::Apply(owner));
+        let node = graph.get("o").unwrap().clone();
+        assert_eq!(graph.lagging(&node), [Arc::clone(&pods)]);
+        let list = vec![
+            at(object("a", &["o"], false, &[]), "9"),
+            at(object("x", &[], false, &[]), "2"),
+        ];
+        assert_eq!(uids(graph.absorb(&pods, list, Some("11"))), ["a"]);
+        assert!(graph.lagging(&node).is_empty());
+        assert_eq!(graph.get("x").unwrap().meta.owners().len(), 1);
+        // An event that is newer than the owner shows the same.
+        graph.seen.clear();
+        graph.observe(
+            &pods,
+            Event::Apply(at(object("a", &["o"], true, &[]), "12")),
+        );
+        assert!(graph.lagging(&node).is_empty());
     }
 
     #[test]

@@ -83,19 +83,24 @@ impl Kinds {
         self.0.values()
     }
 
+    /// The kind of this group and name.
+    pub fn get(&self, group: &str, kind: &str) -> Option<&Arc<Kind>> {
+        self.0.get(&(group.to_owned(), kind.to_owned()))
+    }
+
     /// The kind that an owner reference names, whatever version it says.
     pub fn of_owner(&self, owner: &OwnerReference) -> Option<&Arc<Kind>> {
         let group = owner
             .api_version
             .rsplit_once('/')
             .map_or("", |(group, _)| group);
-        self.0.get(&(group.to_owned(), owner.kind.clone()))
+        self.get(group, &owner.kind)
     }
 
     /// Whether this very kind (also in version and scope) is served.
     pub fn contains(&self, kind: &Kind) -> bool {
-        let key = (kind.resource.group.clone(), kind.resource.kind.clone());
-        self.0.get(&key).is_some_and(|known| **known == *kind)
+        let known = self.get(&kind.resource.group, &kind.resource.kind);
+        known.is_some_and(|known| **known == *kind)
     }
 }
 

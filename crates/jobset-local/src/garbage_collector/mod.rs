@@ -120,6 +120,11 @@ async fn watch_all(worker: Worker, complete: CancellationToken, shutdown: Cancel
                         watch
                     });
                 }
+                // Known before the first one is seen; other kinds are learnt.
+                if let Some(pods) = kinds.get("", "Pod") {
+                    let job = ("batch".to_owned(), "Job".to_owned());
+                    lock(&worker.graph).relate(job, pods);
+                }
                 *lock(&worker.kinds) = kinds;
                 if !complete.is_cancelled() {
                     let all = watches.values().map(|watch| watch.complete.cancelled());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{
-    DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
+    DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy,
 };
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -84,41 +84,33 @@ impl Worker {
 
     /// Looks at the object with this uid.
     pub async fn look(&self, uid: Uid) -> Outcome {
-        let (node, dependents) = {
-            let graph = self.graph();
-            let Some(node) = graph.get(&uid) else {
-                return Outcome::Done;
-            };
-            let dependents: Vec<(Uid, Node)> = graph
-                .dependents(&uid)
-                .map(|(uid, node)| (Arc::clone(uid), node.clone()))
-                .collect();
-            (node.clone(), dependents)
+        let Some(node) = self.graph().get(&uid).cloned() else {
+            return Outcome::Done;
         };
         if node.lets_dependents_go() {
-            return self.let_dependents_go(&node, &dependents).await;
+            return self.let_dependents_go(&uid, &node).await;
         }
         if node.waits_for_dependents() {
-            return self.delete_dependents_first(&node, &dependents).await;
+            return self.delete_dependents_first(&uid, &node).await;
         }
         if node.meta.deleting() || node.meta.owners().is_empty() {
             return Outcome::Done;
         }
-        self.look_at_owners(&node, dependents).await
+        self.look_at_owners(&uid, &node).await
     }
 
     /// Foreground deletion: the object goes when no dependent that blocks it is left.
-    async fn delete_dependents_first(&self, node: &Node, dependents: &[(Uid, Node)]) -> Outcome {
-        let blocking: Vec<_> = dependents
-            .iter()
-            .filter(|(_, other)| other.blocks(node.meta.uid()))
-            .collect();
+    async fn delete_dependents_first(&self, uid: &Uid, node: &Node) -> Outcome {
+        if self.blocking(uid).is_empty() && !self.catch_up(node).await {
+            return Outcome::Retry;
+        }
+        let blocking = self.blocking(uid);
         if blocking.is_empty() {
             return self.remove_finalizer(node, FOREGROUND).await;
         }
         for (uid, other) in blocking {
             if !other.meta.deleting() {
-                self.queue.add(Arc::clone(uid));
+                self.queue.add(uid);
             }
         }
         // The last of them to go, or to change owners, brings us back here.
@@ -126,7 +118,11 @@ impl Worker {
     }
 
     /// Orphan deletion: the dependents forget the object, then it goes.
-    async fn let_dependents_go(&self, node: &Node, dependents: &[(Uid, Node)]) -> Outcome {
+    async fn let_dependents_go(&self, uid: &Uid, node: &Node) -> Outcome {
+        if !self.catch_up(node).await {
+            return Outcome::Retry;
+        }
+        let dependents = self.dependents(uid);
         let tasks = dependents.iter().map(|(_, other)| async {
             let kept: Vec<OwnerReference> = other
                 .meta
@@ -144,7 +140,43 @@ impl Worker {
         self.remove_finalizer(node, ORPHAN).await
     }
 
-    async fn look_at_owners(&self, node: &Node, dependents: Vec<(Uid, Node)>) -> Outcome {
+    fn dependents(&self, uid: &Uid) -> Vec<(Uid, Node)> {
+        let graph = self.graph();
+        graph
+            .dependents(uid)
+            .map(|(uid, node)| (Arc::clone(uid), node.clone()))
+            .collect()
+    }
+
+    fn blocking(&self, uid: &Uid) -> Vec<(Uid, Node)> {
+        let mut dependents = self.dependents(uid);
+        dependents.retain(|(_, other)| other.blocks(uid));
+        dependents
+    }
+
+    /// Makes sure that every dependent that existed at `node`'s present version is known.
+    /// Returns whether it is.
+    async fn catch_up(&self, node: &Node) -> bool {
+        let lagging = self.graph().lagging(node);
+        for kind in lagging {
+            // Of all namespaces, so that one list serves every owner that waits now.
+            let api: Api<Meta> = Api::all_with(self.client.clone(), &kind.resource);
+            match ask(api.list(&ListParams::default())).await {
+                Answer::Ok(list) => {
+                    let at = list.metadata.resource_version.as_deref();
+                    let touched = self.graph().absorb(&kind, list.items, at);
+                    for uid in touched {
+                        self.queue.add(uid);
+                    }
+                }
+                Answer::Gone => {}
+                Answer::Failed => return false,
+            }
+        }
+        true
+    }
+
+    async fn look_at_owners(&self, uid: &Uid, node: &Node) -> Outcome {
         let mut owners = Vec::with_capacity(node.meta.owners().len());
         for owner in node.meta.owners() {
             match self.owner_state(node, owner).await {
@@ -152,7 +184,11 @@ impl Worker {
                 None => return Outcome::Retry,
             }
         }
-        let dependents: Vec<Node> = dependents.into_iter().map(|(_, node)| node).collect();
+        let dependents: Vec<Node> = self
+            .dependents(uid)
+            .into_iter()
+            .map(|(_, node)| node)
+            .collect();
         match judge(node, &owners, &dependents) {
             Verdict::Keep => Outcome::Done,
             Verdict::SetOwners(owners) => self.set_owners(node, &owners).await,
