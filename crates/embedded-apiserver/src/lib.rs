@@ -26,9 +26,11 @@
 
 // Pure functions over JSON, without I/O; usable by themselves.
 pub mod apply;
+pub mod openapi;
 pub mod patch;
 pub mod schema;
 pub mod selector;
+pub mod table;
 pub mod topology;
 
 mod admission;

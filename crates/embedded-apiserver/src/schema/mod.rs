@@ -15,7 +15,7 @@ mod shape;
 mod validate;
 
 pub use builtin::built_in;
-pub(crate) use builtin::{ROOTS, definitions, root_of};
+pub(crate) use builtin::{definitions, root_of};
 pub use duplicate::duplicate_fields;
 pub use error::{ErrorKind, FieldError};
 pub use node::{Node, Schema, SchemaError};
