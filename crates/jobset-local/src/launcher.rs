@@ -11,7 +11,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::sandbox;
+use crate::{sandbox, supervisor};
 
 /// Runs the role named by the arguments that follow the hidden subcommand.
 ///
@@ -32,6 +32,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             _ => usage(),
         },
         ["init", "plain"] => sandbox::init::run(None),
+        ["reap"] => supervisor::reap(),
         _ => usage(),
     }
 }

@@ -1,0 +1,720 @@
+//! The worker of one Pod: carries out what the state machine decides and writes the status.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Node;
+use super::container::{Progress, RunEnd, Start};
+use super::fields::PodFacts;
+use super::lifecycle::{Ended, Outcome, PodState, Role, Run, Stop, Unit};
+use super::logs::PodName;
+use super::probes::{self, Finding, ProbeKind};
+use super::runtime::Runtime;
+use super::runtime::process::Control;
+use super::status::{self, Surroundings};
+use super::volumes::{self, Places};
+use crate::shell::events::EventType;
+
+/// A container that could not be prepared is tried again after this time.
+const RETRY_BLOCKED: Duration = Duration::from_secs(1);
+/// A failed write of a status is repeated after this time.
+const RETRY_WRITE: Duration = Duration::from_millis(500);
+/// Grace period of Pods that do not say.
+const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+/// What a sidecar gets when the main containers have used up the Pod's grace period.
+const LEAST_GRACE: Duration = Duration::from_secs(2);
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// The Pod's object changed.
+    Updated(Arc<Pod>),
+    /// The Pod's object is gone: stop without grace, write nothing.
+    Gone,
+    /// The node stops: stop with at most this grace, write nothing.
+    Shutdown(Duration),
+    /// From one of the worker's own runs.
+    Run {
+        unit: usize,
+        run: u64,
+        progress: Progress,
+    },
+    /// One of the worker's own runs ended.
+    End { unit: usize, run: u64, end: RunEnd },
+}
+
+/// One run of a container.
+struct LiveRun {
+    id: u64,
+    control: Control,
+    /// The task that stops it, once asked to.
+    stopper: Option<AbortHandle>,
+}
+
+/// Runs one Pod until nothing of it runs any more and its last status is written.
+pub(crate) struct Worker {
+    node: Arc<Node>,
+    pod: Arc<Pod>,
+    name: PodName,
+    address: Ipv4Addr,
+    state: PodState,
+    runs: Vec<Option<LiveRun>>,
+    next_run: u64,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    sender: mpsc::UnboundedSender<Message>,
+    volumes: Option<Arc<HashMap<String, PathBuf>>>,
+    accepted_at: Timestamp,
+    written: Option<Value>,
+    stop_by: Option<Instant>,
+    /// No more status is written: the object is gone or the node stops.
+    silent: bool,
+    said_no_image: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        pod: Arc<Pod>,
+        address: Ipv4Addr,
+        sender: mpsc::UnboundedSender<Message>,
+        inbox: mpsc::UnboundedReceiver<Message>,
+    ) -> Self {
+        let name = PodName {
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+        };
+        let state = PodState::new(Unit::all(&pod), node.options.restart_backoff);
+        let accepted = pod.status.as_ref().and_then(|s| s.start_time.as_ref());
+        let accepted_at = accepted.map_or_else(Timestamp::now, |t| t.0);
+        let runs = state.units.iter().map(|_| None).collect();
+        let mut worker = Self {
+            node,
+            pod,
+            name,
+            address,
+            state,
+            runs,
+            next_run: 0,
+            inbox,
+            sender,
+            volumes: None,
+            accepted_at,
+            written: None,
+            stop_by: None,
+            silent: false,
+            said_no_image: false,
+        };
+        worker.recover();
+        worker
+    }
+
+    /// A Pod that ran under an earlier life of this cluster has lost its processes.
+    fn recover(&mut self) {
+        let Some(status) = &self.pod.status else {
+            return;
+        };
+        let init = status.init_container_statuses.iter().flatten();
+        let known: Vec<_> = init
+            .chain(status.container_statuses.iter().flatten())
+            .collect();
+        for i in 0..self.state.units.len() {
+            let found = known
+                .iter()
+                .find(|s| Some(&s.name) == self.state.units.get(i).map(|u| &u.name));
+            let Some(found) = found else { continue };
+            let Some(state) = &found.state else { continue };
+            let ended = if let Some(t) = &state.terminated {
+                Ended {
+                    exit_code: t.exit_code,
+                    reason: t.reason.clone().unwrap_or_default(),
+                    message: t.message.clone(),
+                    started_at: t.started_at.as_ref().map(|t| t.0),
+                    finished_at: t.finished_at.as_ref().map_or_else(Timestamp::now, |t| t.0),
+                }
+            } else if let Some(running) = &state.running {
+                Ended {
+                    exit_code: 137,
+                    reason: "ContainerStatusUnknown".to_owned(),
+                    message: Some("the cluster was stopped while the container ran".to_owned()),
+                    started_at: running.started_at.as_ref().map(|t| t.0),
+                    finished_at: Timestamp::now(),
+                }
+            } else {
+                continue;
+            };
+            self.state.on_ended(i, ended);
+            if let Some(c) = self.state.containers.get_mut(i) {
+                c.restarts = found.restart_count;
+            }
+        }
+    }
+
+    /// The worker's whole life.
+    pub(crate) async fn run(mut self) {
+        self.take_deletion();
+        loop {
+            let wake_at = self.advance().await;
+            let written = self.write_status().await;
+            if self.state.outcome.is_some() && written {
+                break;
+            }
+            let wake = async {
+                match (written, wake_at) {
+                    (false, _) => sleep(RETRY_WRITE).await,
+                    (true, Some(at)) => sleep(until(at)).await,
+                    (true, None) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.handle(message),
+                    None => return,
+                },
+                () = wake => {}
+            }
+            // One status write for everything that is known by now.
+            while let Ok(message) = self.inbox.try_recv() {
+                self.handle(message);
+            }
+        }
+        let _ = std::fs::remove_dir_all(self.directory().join("volumes"));
+        if !self.silent && self.pod.metadata.deletion_timestamp.is_some() {
+            super::finalize(&self.node.client, &self.name).await;
+        }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.node.pods_dir.join(&self.name.uid)
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Updated(pod) => {
+                self.pod = pod;
+                self.take_deletion();
+            }
+            Message::Gone => {
+                self.silent = true;
+                self.stop(None, Duration::ZERO);
+            }
+            Message::Shutdown(grace) => {
+                self.silent = true;
+                self.stop(None, grace);
+            }
+            Message::Run {
+                unit,
+                run,
+                progress,
+            } if self.is_current(unit, run) => {
+                self.on_progress(unit, progress);
+            }
+            Message::End { unit, run, end } if self.is_current(unit, run) => {
+                self.on_end(unit, end);
+            }
+            Message::Run { .. } | Message::End { .. } => {}
+        }
+    }
+
+    fn is_current(&self, unit: usize, run: u64) -> bool {
+        self.runs
+            .get(unit)
+            .and_then(Option::as_ref)
+            .is_some_and(|r| r.id == run)
+    }
+
+    fn take_deletion(&mut self) {
+        let meta = &self.pod.metadata;
+        if meta.deletion_timestamp.is_some() {
+            let grace = meta.deletion_grace_period_seconds;
+            let grace = grace.map_or_else(
+                || self.grace(),
+                |s| Duration::from_secs(s.max(0).cast_unsigned()),
+            );
+            self.stop(None, grace);
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        let spec = self.pod.spec.as_ref();
+        spec.and_then(|s| s.termination_grace_period_seconds)
+            .map_or(DEFAULT_GRACE, |s| {
+                Duration::from_secs(s.max(0).cast_unsigned())
+            })
+    }
+
+    /// Stops the Pod; a second call can only shorten the grace period.
+    fn stop(&mut self, failure: Option<(&'static str, String)>, grace: Duration) {
+        let by = Instant::now() + grace;
+        let sooner = self.stop_by.is_none_or(|present| by < present);
+        if sooner {
+            self.stop_by = Some(by);
+            // Those already being stopped have to hurry.
+            for i in 0..self.runs.len() {
+                let stopping = self.state.containers.get(i).is_some_and(|c| c.stopping);
+                if stopping {
+                    self.stop_container(i, grace);
+                }
+            }
+        }
+        if self.state.stop.is_none() {
+            self.state.stop = Some(Stop { failure });
+        }
+    }
+
+    fn on_progress(&mut self, i: usize, progress: Progress) {
+        let name = self.unit_name(i);
+        match progress {
+            Progress::Started => {
+                self.event(
+                    EventType::Normal,
+                    "Started",
+                    format!("Started container {name}"),
+                );
+                self.state.on_started(i, Timestamp::now());
+            }
+            Progress::HookFailed(message) => {
+                self.event(EventType::Warning, "FailedPostStartHook", message);
+                self.stop_container(i, self.grace());
+            }
+            Progress::Probe(kind, Finding::Failure(message)) => {
+                let message = format!("{} probe failed: {message}", kind.word());
+                self.event(EventType::Warning, "Unhealthy", message);
+            }
+            Progress::Probe(ProbeKind::Startup, Finding::Passed) => {
+                self.state.on_startup_passed(i);
+            }
+            Progress::Probe(ProbeKind::Readiness, finding) => {
+                self.state.on_readiness(i, finding == Finding::Passed);
+            }
+            Progress::Probe(kind, Finding::Failed) => {
+                let message = format!(
+                    "Container {name} failed {} probe, will be restarted",
+                    kind.word().to_lowercase()
+                );
+                self.event(EventType::Normal, "Killing", message);
+                let container = self.container(i);
+                let probe = container.as_ref().and_then(|c| match kind {
+                    ProbeKind::Startup => c.startup_probe.as_ref(),
+                    _ => c.liveness_probe.as_ref(),
+                });
+                let own = probe.and_then(|p| p.termination_grace_period_seconds);
+                let grace = own.map_or_else(
+                    || self.grace(),
+                    |s| Duration::from_secs(s.max(0).cast_unsigned()),
+                );
+                self.stop_container(i, grace);
+            }
+            Progress::Probe(_, Finding::Passed) => {}
+        }
+    }
+
+    fn on_end(&mut self, i: usize, end: RunEnd) {
+        if let Some(run) = self.runs.get_mut(i).and_then(Option::take)
+            && let Some(stopper) = run.stopper
+        {
+            stopper.abort();
+        }
+        let now = Timestamp::now();
+        match end {
+            RunEnd::Blocked { reason, message } => {
+                self.event(EventType::Warning, "Failed", format!("Error: {message}"));
+                self.state
+                    .on_blocked(i, reason, message, after(now, RETRY_BLOCKED));
+            }
+            RunEnd::NotIsolated(reason) => {
+                if self.node.launcher.give_up_isolation() {
+                    tracing::warn!(
+                        reason,
+                        "Pods run without namespaces of their own: the names of headless \
+                         Services do not resolve in them and volumes cannot be mounted"
+                    );
+                    let message = format!(
+                        "containers are not isolated on this machine ({reason}): names of \
+                         headless Services do not resolve and volumes cannot be mounted"
+                    );
+                    self.event(EventType::Warning, "NotIsolated", message);
+                }
+                self.state.on_blocked(i, "ContainerCreating", reason, now);
+            }
+            RunEnd::Ended(ended) => {
+                let hopeless = ended.reason == "NoCommand";
+                if ended.started_at.is_none()
+                    && let Some(message) = &ended.message
+                {
+                    self.event(EventType::Warning, "Failed", format!("Error: {message}"));
+                }
+                let message = ended.message.clone();
+                self.state.on_ended(i, ended);
+                if hopeless && self.state.stop.is_none() {
+                    // Starting it again cannot help.
+                    self.stop(
+                        Some(("NoCommand", message.unwrap_or_default())),
+                        Duration::ZERO,
+                    );
+                }
+                let will_restart = self
+                    .state
+                    .units
+                    .get(i)
+                    .zip(self.state.containers.get(i))
+                    .filter(|(u, c)| self.state.will_restart(u, c))
+                    .is_some_and(|(_, c)| c.retry_at.is_some_and(|at| at > now));
+                if will_restart {
+                    let message = format!(
+                        "Back-off restarting failed container {} in pod {}",
+                        self.unit_name(i),
+                        self.name.name
+                    );
+                    self.event(EventType::Warning, "BackOff", message);
+                }
+            }
+        }
+    }
+
+    /// Does what is due and says when to look again.
+    async fn advance(&mut self) -> Option<Timestamp> {
+        let now = Timestamp::now();
+        let mut wake_at = None;
+        if self.state.stop.is_none()
+            && let Some(deadline) = self.deadline()
+        {
+            if deadline <= now {
+                let message = "Pod was active on the node longer than the specified deadline";
+                self.event(EventType::Normal, "DeadlineExceeded", message.to_owned());
+                self.stop(Some(("DeadlineExceeded", message.to_owned())), self.grace());
+            } else {
+                wake_at = Some(deadline);
+            }
+        }
+        let decision = self.state.decide(now);
+        if !decision.start.is_empty() {
+            if let Err(message) = self.ensure_volumes().await {
+                self.event(EventType::Warning, "FailedMount", message.clone());
+                let retry_at = after(now, RETRY_BLOCKED);
+                for &i in &decision.start {
+                    self.state
+                        .on_blocked(i, "ContainerCreating", message.clone(), retry_at);
+                }
+                return Some(retry_at);
+            }
+            for &i in &decision.start {
+                self.start_container(i);
+            }
+        }
+        for &i in &decision.stop {
+            let left = self
+                .stop_by
+                .map(|by| by.saturating_duration_since(Instant::now()));
+            let is_sidecar = self
+                .state
+                .units
+                .get(i)
+                .is_some_and(|u| u.role == Role::Sidecar);
+            let grace = left.unwrap_or_else(|| self.grace());
+            let hurried =
+                self.silent || self.stop_by.is_some_and(|_| grace.is_zero() && !is_sidecar);
+            let grace = if is_sidecar && !hurried {
+                grace.max(LEAST_GRACE)
+            } else {
+                grace
+            };
+            if !self.silent {
+                let message = format!("Stopping container {}", self.unit_name(i));
+                self.event(EventType::Normal, "Killing", message);
+            }
+            self.stop_container(i, grace);
+        }
+        wake_at.into_iter().chain(decision.wake_at).min()
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        let seconds = self.pod.spec.as_ref()?.active_deadline_seconds?;
+        self.accepted_at
+            .checked_add(SignedDuration::from_secs(seconds))
+            .ok()
+    }
+
+    async fn ensure_volumes(&mut self) -> Result<(), String> {
+        if self.volumes.is_some() {
+            return Ok(());
+        }
+        if matches!(self.node.options.runtime, Runtime::Fake(_)) {
+            self.volumes = Some(Arc::default());
+            return Ok(());
+        }
+        std::fs::create_dir_all(self.directory()).map_err(|e| e.to_string())?;
+        let places = Places {
+            pod: self.directory(),
+            claims: self.node.claims_dir.clone(),
+        };
+        let facts = self.facts();
+        let volumes = volumes::prepare(&self.node.client, &places, &self.pod, &facts).await?;
+        self.volumes = Some(Arc::new(volumes));
+        Ok(())
+    }
+
+    fn facts(&self) -> PodFacts {
+        PodFacts {
+            pod_ip: self.address.to_string(),
+            ..self.node.facts.clone()
+        }
+    }
+
+    fn container(&self, i: usize) -> Option<Container> {
+        let name = &self.state.units.get(i)?.name;
+        let spec = self.pod.spec.as_ref()?;
+        let mut all = spec
+            .init_containers
+            .iter()
+            .flatten()
+            .chain(&spec.containers);
+        all.find(|c| c.name == *name).cloned()
+    }
+
+    fn unit_name(&self, i: usize) -> String {
+        self.state
+            .units
+            .get(i)
+            .map(|u| u.name.clone())
+            .unwrap_or_default()
+    }
+
+    fn start_container(&mut self, i: usize) {
+        let Some(container) = self.container(i) else {
+            return;
+        };
+        self.state.on_starting(i);
+        let (control, requests) = Control::new();
+        let id = self.next_run;
+        self.next_run += 1;
+        if let Some(slot) = self.runs.get_mut(i) {
+            *slot = Some(LiveRun {
+                id,
+                control: control.clone(),
+                stopper: None,
+            });
+        }
+        let sender = self.sender.clone();
+        if let Runtime::Fake(fake) = self.node.options.runtime {
+            let role = self.state.units.get(i).map_or(Role::Main, |u| u.role);
+            tokio::spawn(async move {
+                let tell = |progress| {
+                    sender.send(Message::Run {
+                        unit: i,
+                        run: id,
+                        progress,
+                    })
+                };
+                let end = fake
+                    .run(role, requests, || drop(tell(Progress::Started)))
+                    .await;
+                let _ = sender.send(Message::End {
+                    unit: i,
+                    run: id,
+                    end,
+                });
+            });
+            return;
+        }
+        if !self.said_no_image {
+            self.said_no_image = true;
+            let image = container.image.as_deref().unwrap_or_default();
+            let message = format!(
+                "Image {image:?} is not pulled: the process runtime runs the command on this host"
+            );
+            self.event(EventType::Normal, "ImageNotPulled", message);
+        }
+        let attempt = self.state.containers.get(i).map_or(0, |c| c.restarts);
+        let start = Start {
+            node: Arc::clone(&self.node),
+            pod: Arc::clone(&self.pod),
+            name: self.name.clone(),
+            facts: self.facts(),
+            volumes: self.volumes.clone().unwrap_or_default(),
+            directory: self.directory(),
+            container,
+            attempt,
+            control,
+            requests,
+        };
+        tokio::spawn(async move {
+            let tell = {
+                let sender = sender.clone();
+                move |progress| {
+                    let _ = sender.send(Message::Run {
+                        unit: i,
+                        run: id,
+                        progress,
+                    });
+                }
+            };
+            let end = start.run(tell).await;
+            let _ = sender.send(Message::End {
+                unit: i,
+                run: id,
+                end,
+            });
+        });
+    }
+
+    /// `preStop` hook, signal, and when the grace period is over, the end.
+    fn stop_container(&mut self, i: usize, grace: Duration) {
+        let container = self.container(i);
+        let pod_ip = self.address.to_string();
+        let started = self
+            .state
+            .containers
+            .get(i)
+            .is_some_and(|c| matches!(c.run, Run::Running { .. }));
+        let Some(c) = self.state.containers.get_mut(i) else {
+            return;
+        };
+        let first = !std::mem::replace(&mut c.stopping, true);
+        let Some(run) = self.runs.get_mut(i).and_then(Option::as_mut) else {
+            return;
+        };
+        if let Some(stopper) = run.stopper.take() {
+            stopper.abort();
+        }
+        if grace.is_zero() {
+            run.control.kill();
+            return;
+        }
+        let control = run.control.clone();
+        let stopper = tokio::spawn(async move {
+            let lifecycle = container.as_ref().and_then(|c| c.lifecycle.as_ref());
+            let by = Instant::now() + grace;
+            if let (true, true, Some(container)) = (first, started, &container)
+                && let Some(handler) = lifecycle.and_then(|l| l.pre_stop.as_ref())
+            {
+                // A failed hook does not keep the container from being stopped.
+                let _ = probes::hook(handler, container, &control, &pod_ip, grace).await;
+            }
+            let signal = lifecycle.and_then(|l| l.stop_signal.as_deref());
+            control.signal(
+                signal
+                    .and_then(|s| s.parse().ok())
+                    .unwrap_or(Signal::SIGTERM),
+            );
+            sleep_until(by).await;
+            control.kill();
+        });
+        run.stopper = Some(stopper.abort_handle());
+    }
+
+    /// Writes the status if it changed; false when the write has to be repeated.
+    async fn write_status(&mut self) -> bool {
+        if self.silent {
+            return true;
+        }
+        let pod_ip = self.address.to_string();
+        let around = Surroundings {
+            pod: &self.pod,
+            pod_ip: Some(&pod_ip),
+            host_ip: &self.node.facts.host_ip,
+            started_at: self.accepted_at,
+            backoff: &self.node.options.restart_backoff,
+        };
+        let status = status::build(
+            &self.state,
+            &around,
+            self.written.as_ref(),
+            Timestamp::now(),
+        );
+        let preparing = self.state.outcome.is_none()
+            && self
+                .state
+                .containers
+                .iter()
+                .all(|c| c.last.is_none() && quiet(&c.run));
+        if self.written.as_ref() == Some(&status) || (preparing && self.written.is_none()) {
+            // Before the first container runs there is nothing to tell that is worth a write.
+            return true;
+        }
+        let ready = self.state.units.iter().zip(&self.state.containers);
+        let ready = ready
+            .filter(|(u, _)| u.role != Role::Init)
+            .all(|(_, c)| c.ready);
+        self.node
+            .names
+            .set_ready(&self.name, ready && self.state.outcome.is_none());
+        let api: Api<Pod> = Api::namespaced(self.node.client.clone(), &self.name.namespace);
+        // The uid keeps a successor of the same name from being written to.
+        let patch = json!({"metadata": {"uid": self.name.uid}, "status": with_foreign_conditions(status.clone(), &self.pod)});
+        let params = PatchParams {
+            field_manager: Some("kubelet".to_owned()),
+            ..PatchParams::default()
+        };
+        match api
+            .patch_status(&self.name.name, &params, &Patch::Merge(&patch))
+            .await
+        {
+            Ok(_) => {
+                self.written = Some(status);
+                if matches!(
+                    self.state.outcome,
+                    Some(Outcome::Succeeded | Outcome::Failed { .. })
+                ) {
+                    self.node.names.remove(&self.name);
+                }
+                true
+            }
+            // A Pod that is gone or was replaced ends up here too, until the watch says so.
+            Err(error) => {
+                tracing::debug!(pod = self.name.name, %error, "status not written; trying again");
+                false
+            }
+        }
+    }
+
+    fn event(&self, kind: EventType, reason: &str, message: String) {
+        if matches!(self.node.options.runtime, Runtime::Process) {
+            self.node
+                .recorder
+                .publish(self.pod.object_ref(&()), kind, reason, message);
+        }
+    }
+}
+
+/// Adds the conditions of others, which a JSON merge patch would remove.
+fn with_foreign_conditions(mut status: Value, pod: &Pod) -> Value {
+    let present = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
+    if let Some(Value::Array(list)) = status.get_mut("conditions") {
+        for condition in list.iter_mut().filter_map(Value::as_object_mut) {
+            condition.retain(|_, value| !value.is_null());
+        }
+        for foreign in present.into_iter().flatten() {
+            if !list.iter().any(|c| c["type"] == foreign.type_.as_str()) {
+                list.extend(serde_json::to_value(foreign));
+            }
+        }
+    }
+    status
+}
+
+/// Whether a container has nothing to tell yet.
+fn quiet(run: &Run) -> bool {
+    matches!(run, Run::Starting | Run::Waiting { message: None, .. })
+}
+
+fn after(now: Timestamp, delay: Duration) -> Timestamp {
+    now.checked_add(delay).unwrap_or(Timestamp::MAX)
+}
+
+fn until(at: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO)
+}

@@ -1,0 +1,112 @@
+//! Kubernetes quantities, as far as the node needs them: parse, divide, round up.
+
+/// Nano-units per unit: the smallest step a quantity can express.
+const NANO: i128 = 1_000_000_000;
+
+/// A non-negative amount in nano-units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Quantity(i128);
+
+impl Quantity {
+    /// So many whole units.
+    pub(crate) fn units(units: u64) -> Self {
+        Self(i128::from(units) * NANO)
+    }
+
+    /// Parses the forms of `resource.Quantity`: decimal number with an SI suffix, a binary suffix
+    /// or a decimal exponent. Anything finer than a nano-unit is rounded up.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
+        let (number, suffix) = text.split_at(digits);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+            return None;
+        }
+        let (scale, power) = match suffix {
+            "" => (1_i128, 0_i32),
+            "n" => (1, -9),
+            "u" => (1, -6),
+            "m" => (1, -3),
+            "k" => (1, 3),
+            "M" => (1, 6),
+            "G" => (1, 9),
+            "T" => (1, 12),
+            "P" => (1, 15),
+            "E" => (1, 18),
+            "Ki" => (1 << 10, 0),
+            "Mi" => (1 << 20, 0),
+            "Gi" => (1 << 30, 0),
+            "Ti" => (1 << 40, 0),
+            "Pi" => (1 << 50, 0),
+            "Ei" => (1 << 60, 0),
+            exponent => (1, exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
+        };
+        let digits = format!("{whole}{fraction}");
+        let mantissa: i128 = digits.parse().ok()?;
+        let power = power + 9 - i32::try_from(fraction.len()).ok()?;
+        let scaled = mantissa.checked_mul(scale)?;
+        let power_abs = 10_i128.checked_pow(power.unsigned_abs())?;
+        Some(Self(if power >= 0 {
+            scaled.checked_mul(power_abs)?
+        } else {
+            ceil_div(scaled, power_abs)
+        }))
+    }
+
+    /// How many times `divisor` fits, rounded up; a zero divisor counts as one unit.
+    pub(crate) fn divided_by(self, divisor: Self) -> i128 {
+        ceil_div(self.0, if divisor.0 == 0 { NANO } else { divisor.0 })
+    }
+
+    /// The sum, saturating.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference, never below zero.
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0).max(0))
+    }
+}
+
+fn ceil_div(a: i128, b: i128) -> i128 {
+    a / b + i128::from(a % b > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_parsed_and_divided() {
+        let cases = [
+            ("1", "1", 1),
+            ("1500m", "1", 2),
+            ("1500m", "1m", 1500),
+            ("0.25", "1m", 250),
+            ("64Mi", "1Mi", 64),
+            ("64Mi", "1", 67_108_864),
+            ("1Gi", "1M", 1074),
+            ("2e3", "1k", 2),
+            ("1E", "1P", 1000),
+            ("3", "0", 3),
+            (".5", "1m", 500),
+            ("1n", "1", 1),
+        ];
+        for (amount, divisor, expected) in cases {
+            let got = Quantity::parse(amount)
+                .unwrap()
+                .divided_by(Quantity::parse(divisor).unwrap());
+            assert_eq!(got, expected, "{amount} / {divisor}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in ["", "x", "1x", "-1", "1.2.3", ".", "1e", "1e999", "Ki"] {
+            assert_eq!(Quantity::parse(text), None, "{text}");
+        }
+    }
+}

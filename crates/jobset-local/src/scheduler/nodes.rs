@@ -1,0 +1,187 @@
+//! The nodes of the cluster: this machine, once or several times.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::jiff::{Timestamp, Unit};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use super::SchedulerOptions;
+
+/// Pods a node takes, as the kubelet's default would be were it made for this.
+const MAX_PODS: usize = 10_000;
+
+/// What this machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Thousandths of processors this process may use.
+    pub milli_cpus: u64,
+    /// Bytes of main memory.
+    pub memory: u64,
+}
+
+impl Machine {
+    /// Looks at the machine.
+    pub fn detect() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        Self {
+            milli_cpus: cpus as u64 * 1000,
+            memory: total_memory(&meminfo).unwrap_or(1 << 30),
+        }
+    }
+}
+
+fn total_memory(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+/// Creates the nodes that do not exist yet and reports all of them as ready.
+pub async fn ensure_nodes(client: &Client, options: &SchedulerOptions) -> Result<(), kube::Error> {
+    let api: Api<Node> = Api::all(client.clone());
+    let machine = Machine::detect();
+    for (name, labels) in layout(options) {
+        let object = json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {},
+        });
+        let object: Node = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
+        match api.create(&PostParams::default(), &object).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                let patch = json!({"metadata": {"labels": labels}});
+                api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+                    .await?;
+            }
+            Err(error) => return Err(error),
+        }
+        let status = json!({"status": status(&name, machine)});
+        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Names and labels of all nodes.
+fn layout(options: &SchedulerOptions) -> Vec<(String, BTreeMap<String, String>)> {
+    let nodes = options.nodes.max(1);
+    (0..nodes)
+        .map(|i| {
+            let name = format!("node-{i}");
+            let mut labels = BTreeMap::from([
+                ("kubernetes.io/hostname".to_owned(), name.clone()),
+                ("kubernetes.io/os".to_owned(), "linux".to_owned()),
+                ("kubernetes.io/arch".to_owned(), architecture().to_owned()),
+            ]);
+            for (key, domains) in &options.topology {
+                let domain = i * (*domains).clamp(1, nodes) / nodes;
+                let stem = key.rsplit('/').next().unwrap_or(key);
+                labels.insert(key.clone(), format!("{stem}-{domain}"));
+            }
+            (name, labels)
+        })
+        .collect()
+}
+
+/// The name Kubernetes uses.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn status(name: &str, machine: Machine) -> Value {
+    let now = Timestamp::now()
+        .round(Unit::Second)
+        .map(|t| t.to_string())
+        .unwrap_or_default();
+    let condition = |kind: &str, status: &str, reason: &str| {
+        json!({"type": kind, "status": status, "reason": reason, "message": "",
+               "lastHeartbeatTime": now, "lastTransitionTime": now})
+    };
+    let resources = json!({
+        "cpu": format!("{}m", machine.milli_cpus),
+        "memory": machine.memory.to_string(),
+        "pods": MAX_PODS.to_string(),
+    });
+    json!({
+        "capacity": resources,
+        "allocatable": resources,
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"},
+                      {"type": "Hostname", "address": name}],
+        "conditions": [
+            condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
+            condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+            condition("PIDPressure", "False", "KubeletHasSufficientPID"),
+            condition("Ready", "True", "KubeletReady"),
+        ],
+        "nodeInfo": {
+            "architecture": architecture(), "operatingSystem": "linux",
+            "kubeletVersion": format!("jobset-{}", env!("CARGO_PKG_VERSION")),
+            "containerRuntimeVersion": "process://1",
+            "bootID": "", "machineID": "", "systemUUID": "", "kernelVersion": kernel(),
+            "kubeProxyVersion": "", "osImage": "",
+        },
+    })
+}
+
+fn kernel() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consecutive_nodes_share_a_domain() {
+        let options = SchedulerOptions {
+            nodes: 6,
+            topology: vec![("example.com/rack".to_owned(), 3), ("zone".to_owned(), 2)],
+            enforce_resources: false,
+        };
+        let got: Vec<String> = layout(&options)
+            .iter()
+            .map(|(name, labels)| {
+                format!("{name} {} {}", labels["example.com/rack"], labels["zone"])
+            })
+            .collect();
+        assert_eq!(
+            got,
+            [
+                "node-0 rack-0 zone-0",
+                "node-1 rack-0 zone-0",
+                "node-2 rack-1 zone-0",
+                "node-3 rack-1 zone-1",
+                "node-4 rack-2 zone-1",
+                "node-5 rack-2 zone-1",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_domain_is_empty() {
+        for domains in [0, 1, 5] {
+            let options = SchedulerOptions {
+                nodes: 2,
+                topology: vec![("k".to_owned(), domains)],
+                enforce_resources: false,
+            };
+            assert_eq!(layout(&options)[0].1["k"], "k-0");
+        }
+    }
+
+    #[test]
+    fn memory_is_read() {
+        assert_eq!(total_memory("X: 1 kB\nMemTotal:   2 kB\n"), Some(2048));
+        assert!(Machine::detect().memory > 0);
+    }
+}
