@@ -42,7 +42,7 @@ impl<'a> Buckets<'a> {
         individual: bool,
         draft: &mut Draft,
     ) -> Self {
-        let targets = individual.then(|| individual_targets(roles, status));
+        let targets = individual.then(|| job_restarts(roles, status));
         let mut buckets = Self::default();
         for job in observed.jobs {
             draft.work.jobs += 1;
@@ -80,8 +80,8 @@ impl<'a> Buckets<'a> {
     }
 }
 
-/// The individual attempts that the Jobs of each role should have; empty = all zero.
-fn individual_targets<'s>(roles: &Roles<'_>, status: &'s JobSetStatus) -> Vec<&'s [i32]> {
+/// The individual attempts that the Jobs of each role should have, by index; empty = all zero.
+pub(crate) fn job_restarts<'s>(roles: &Roles<'_>, status: &'s JobSetStatus) -> Vec<&'s [i32]> {
     let mut targets: Vec<&[i32]> = vec![&[]; roles.len()];
     for entry in &status.replicated_jobs_status {
         if let Some(slot) = roles.position(&entry.name).and_then(|i| targets.get_mut(i)) {

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use jobset_api::{JobSetStatus, RestartStrategy};
+use jobset_api::RestartStrategy;
 
-use crate::buckets::Buckets;
+use crate::buckets::{Buckets, job_restarts};
 use crate::construct::JobFactory;
 use crate::counts::Counts;
 use crate::draft::Draft;
@@ -42,6 +42,8 @@ pub(crate) fn plan(
     let blocked =
         strategy == Some(&RestartStrategy::BlockingRecreate) && !buckets.previous.is_empty();
 
+    let stored = individual.then(|| draft.status().clone());
+    let restarts = stored.as_ref().map(|status| job_restarts(roles, status));
     let mut search = Search::new(observed, roles, draft);
     let mut actions = Vec::new();
     let mut complete = true;
@@ -55,8 +57,8 @@ pub(crate) fn plan(
             continue;
         }
         if !blocked {
-            let restarts = individual.then(|| job_restarts(draft.status(), role.place.name));
-            complete &= search.create(role, restarts, &mut actions, draft);
+            let restarts = restarts.as_ref().and_then(|lists| lists.get(role.position));
+            complete &= search.create(role, restarts.copied(), &mut actions, draft);
         }
         if ordered {
             waiting = true;
@@ -77,15 +79,6 @@ pub(crate) fn plan(
             startup_policy::completed()
         });
     }
-}
-
-/// The stored individual restart counters of a replicated job; empty = all zero.
-fn job_restarts(status: &JobSetStatus, name: &str) -> Vec<i32> {
-    let mut entries = status.replicated_jobs_status.iter();
-    entries
-        .find(|entry| entry.name == name)
-        .map(|e| e.job_restarts.clone())
-        .unwrap_or_default()
 }
 
 /// Finds missing indices. Any Job of the right name takes its index, whichever bucket it is in: a
@@ -129,7 +122,7 @@ impl<'a, 'o> Search<'a, 'o> {
     fn create(
         &mut self,
         role: Role<'_, 'a>,
-        restarts: Option<Vec<i32>>,
+        restarts: Option<&[i32]>,
         actions: &mut Vec<Action>,
         draft: &mut Draft,
     ) -> bool {
@@ -159,7 +152,13 @@ impl<'a, 'o> Search<'a, 'o> {
             }
             let factory = factory.get_or_insert_with(|| {
                 let attempt = draft.status().restarts;
-                JobFactory::new(jobset, self.roles, role, attempt, restarts.clone())
+                JobFactory::new(
+                    jobset,
+                    self.roles,
+                    role,
+                    attempt,
+                    restarts.map(<[i32]>::to_vec),
+                )
             });
             let (name, body) = factory.build(index);
             draft.work.bodies += 1;

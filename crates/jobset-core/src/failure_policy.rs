@@ -1,5 +1,7 @@
 //! What a failed Job means for the JobSet.
 
+use std::collections::HashMap;
+
 use jobset_api::constants::{self, events, messages, reasons};
 use jobset_api::{FailurePolicy, FailurePolicyAction, FailurePolicyRule, JobSetStatus};
 use regex::Regex;
@@ -10,11 +12,13 @@ use crate::draft::Draft;
 use crate::model::{ChildJob, Event, EventType, JobOutcome, OutcomeKind, Terminal};
 use crate::patterns;
 use crate::roles::Roles;
+use crate::targets::Targets;
 
 /// A rule with its patterns compiled. A pattern that does not compile is left out and never
 /// matches; the others still count.
 struct Rule<'p> {
     spec: &'p FailurePolicyRule,
+    targets: Targets<'p>,
     patterns: Vec<Regex>,
 }
 
@@ -45,6 +49,7 @@ pub(crate) fn decide(
         return;
     };
     let rules = compile(policy, draft);
+    let mut budget = Budget::new(policy, individual, draft.status());
     for rule in &rules {
         let mut left = Vec::new();
         for child in open {
@@ -53,24 +58,21 @@ pub(crate) fn decide(
                 left.push(child);
                 continue;
             }
-            let decision = Decision {
-                policy,
-                rule: Some(rule.spec),
-                individual,
-            };
-            if decision.apply(&rule.spec.action, child, roles, draft) == Reach::JobSet {
+            let reach = budget.apply(&rule.spec.action, Some(rule.spec), child, roles, draft);
+            if reach == Reach::JobSet {
                 return;
             }
         }
         open = left;
     }
     if let Some(first) = open.first() {
-        let decision = Decision {
-            policy,
-            rule: None,
-            individual,
-        };
-        decision.apply(&FailurePolicyAction::RestartJobSet, *first, roles, draft);
+        budget.apply(
+            &FailurePolicyAction::RestartJobSet,
+            None,
+            *first,
+            roles,
+            draft,
+        );
     }
 }
 
@@ -114,6 +116,7 @@ fn compile<'p>(policy: &'p FailurePolicy, draft: &mut Draft) -> Vec<Rule<'p>> {
         }
         compiled.push(Rule {
             spec,
+            targets: Targets::new(&spec.target_replicated_jobs),
             patterns: list,
         });
     }
@@ -134,16 +137,11 @@ fn applies(rule: &Rule<'_>, job: &ChildJob) -> bool {
             .patterns
             .iter()
             .any(|pattern| pattern.is_match(&failure.message));
-    let target = match job.replicated_job.as_deref() {
-        None | Some("") => false,
-        Some(name) => {
-            spec.target_replicated_jobs.is_empty()
-                || spec
-                    .target_replicated_jobs
-                    .iter()
-                    .any(|target| target == name)
-        }
-    };
+    let role = job
+        .replicated_job
+        .as_deref()
+        .filter(|name| !name.is_empty());
+    let target = role.is_some() && rule.targets.include(role);
     reason && message && target
 }
 
@@ -156,19 +154,38 @@ enum Reach {
     JobSet,
 }
 
-/// The context in which an action is applied.
-struct Decision<'p> {
-    policy: &'p FailurePolicy,
-    /// The rule that matched, if any.
-    rule: Option<&'p FailurePolicyRule>,
-    /// Gate `RestartJob`.
-    individual: bool,
+/// What is left of the restarts, while actions are applied one after the other.
+struct Budget {
+    /// Limit of counted restarts.
+    max: i64,
+    /// Counted restarts of single Jobs; 0 without the gate `RestartJob`.
+    singles: i64,
+    /// Gate `RestartJob`: where the counters of each replicated job are in the status.
+    entries: Option<HashMap<String, usize>>,
 }
 
-impl Decision<'_> {
+impl Budget {
+    fn new(policy: &FailurePolicy, individual: bool, status: &JobSetStatus) -> Self {
+        let entries = || status.replicated_jobs_status.iter();
+        let counted = entries().flat_map(|entry| &entry.job_restarts_count_towards_max);
+        Self {
+            max: i64::from(policy.max_restarts()),
+            singles: if individual {
+                counted.map(|n| i64::from(*n)).sum()
+            } else {
+                0
+            },
+            entries: individual.then(|| {
+                let names = entries().map(|entry| entry.name.clone());
+                names.zip(0..).collect()
+            }),
+        }
+    }
+
     fn apply(
-        &self,
+        &mut self,
         action: &FailurePolicyAction,
+        rule: Option<&FailurePolicyRule>,
         child: Child<'_>,
         roles: &Roles<'_>,
         draft: &mut Draft,
@@ -193,7 +210,7 @@ impl Decision<'_> {
                 );
             }
             A::RestartJobSet | A::RestartJobSetAndIgnoreMaxRestarts => {
-                self.restart_all(action, job, draft);
+                restart_all(action, rule, job, draft);
             }
             A::RestartJob | A::RestartJobAndIgnoreMaxRestarts => {
                 let place = self.place_of(child, roles);
@@ -206,14 +223,14 @@ impl Decision<'_> {
                                 job.name
                             )
                         });
-                        self.apply(&A::RestartJobSet, child, roles, draft);
+                        self.apply(&A::RestartJobSet, rule, child, roles, draft);
                     }
                     Ok(_) if *action == A::RestartJob && self.used_up(draft.status()) => {
                         let message = messages::REACHED_MAX_RESTARTS;
                         fail(reasons::REACHED_MAX_RESTARTS, message, job, draft);
                     }
                     Ok(place) => {
-                        restart_one(action, place, job, draft);
+                        self.restart_one(action, place, job, draft);
                         return Reach::Job;
                     }
                 }
@@ -225,106 +242,102 @@ impl Decision<'_> {
                          the default"
                     )
                 });
-                self.apply(&A::RestartJobSet, child, roles, draft);
+                self.apply(&A::RestartJobSet, rule, child, roles, draft);
             }
         }
         Reach::JobSet
     }
 
-    /// Whether the budget of counted restarts is used up. Restarts of the JobSet and of single
-    /// Jobs share it.
+    /// Whether it is used up. Restarts of the JobSet and of single Jobs share it.
     fn used_up(&self, status: &JobSetStatus) -> bool {
-        let max = i64::from(self.policy.max_restarts());
         let global = i64::from(status.restarts_count_towards_max);
-        let single: i64 = if self.individual {
-            let lists = status.replicated_jobs_status.iter();
-            lists
-                .flat_map(|s| &s.job_restarts_count_towards_max)
-                .map(|n| i64::from(*n))
-                .sum()
-        } else {
-            0
-        };
-        global >= max || global + single >= max
-    }
-
-    fn restart_all(&self, action: &FailurePolicyAction, job: &ChildJob, draft: &mut Draft) {
-        let counted = *action == FailurePolicyAction::RestartJobSet;
-        draft.change_status(|status| {
-            status.restarts = status.restarts.saturating_add(1);
-            if counted {
-                status.restarts_count_towards_max =
-                    status.restarts_count_towards_max.saturating_add(1);
-            }
-            true
-        });
-        let reason = self.rule.map_or_else(
-            || reasons::DEFAULT_FAILURE_POLICY.to_owned(),
-            |rule| reasons::failure_policy_rule(&rule.name),
-        );
-        let message =
-            messages::with_first_failed_job(&messages::applying_action(action), &job.name);
-        draft.condition_after(
-            None,
-            Change::warning(constants::RESTARTING_JOBSET, &reason, &message),
-        );
-        draft.event_always(warning(events::failure_policy_action(action), &message));
+        global >= self.max || global + self.singles >= self.max
     }
 
     /// Which counter an individual restart of this Job bumps.
-    fn place_of<'r>(
-        &self,
-        child: Child<'_>,
-        roles: &'r Roles<'_>,
-    ) -> Result<Place<'r>, &'static str> {
-        if !self.individual {
+    fn place_of(&self, child: Child<'_>, roles: &Roles<'_>) -> Result<Place, &'static str> {
+        let Some(entries) = &self.entries else {
             return Err("the feature gate RestartJob is disabled");
-        }
-        let role = child
-            .role
-            .and_then(|position| roles.get(position))
-            .ok_or("its replicatedjob-name label is missing or names none of the spec")?;
+        };
+        let role = child.role.and_then(|position| roles.get(position));
+        let entry = role.and_then(|role| entries.get(role.place.name));
+        let (Some(role), Some(entry)) = (role, entry) else {
+            return Err("its replicatedjob-name label is missing or names none of the spec");
+        };
         let index =
             buckets::index(child.job).ok_or("its job-index label is missing or no index")?;
         let limit = i64::from(constants::MAX_REPLICAS_FOR_RESTART_JOB);
-        let length = role.place.replicas.min(limit);
-        let length = usize::try_from(length).unwrap_or(0);
+        let length = usize::try_from(role.place.replicas.min(limit)).unwrap_or(0);
         if index >= length {
             return Err("its index is out of range");
         }
         Ok(Place {
-            role: role.place.name,
+            entry: *entry,
             index,
             length,
         })
     }
+
+    fn restart_one(
+        &mut self,
+        action: &FailurePolicyAction,
+        place: Place,
+        job: &ChildJob,
+        draft: &mut Draft,
+    ) {
+        let counted = *action == FailurePolicyAction::RestartJob;
+        self.singles += i64::from(counted);
+        draft.change_status(|status| {
+            if let Some(entry) = status.replicated_jobs_status.get_mut(place.entry) {
+                bump(&mut entry.job_restarts, &place);
+                if counted {
+                    bump(&mut entry.job_restarts_count_towards_max, &place);
+                }
+            }
+            true
+        });
+        let message =
+            messages::with_first_failed_job(&messages::applying_action(action), &job.name);
+        draft.event_always(warning(events::failure_policy_action(action), &message));
+    }
+}
+
+fn restart_all(
+    action: &FailurePolicyAction,
+    rule: Option<&FailurePolicyRule>,
+    job: &ChildJob,
+    draft: &mut Draft,
+) {
+    let counted = *action == FailurePolicyAction::RestartJobSet;
+    draft.change_status(|status| {
+        status.restarts = status.restarts.saturating_add(1);
+        if counted {
+            status.restarts_count_towards_max = status.restarts_count_towards_max.saturating_add(1);
+        }
+        true
+    });
+    let reason = rule.map_or_else(
+        || reasons::DEFAULT_FAILURE_POLICY.to_owned(),
+        |rule| reasons::failure_policy_rule(&rule.name),
+    );
+    let message = messages::with_first_failed_job(&messages::applying_action(action), &job.name);
+    draft.condition_after(
+        None,
+        Change::warning(constants::RESTARTING_JOBSET, &reason, &message),
+    );
+    draft.event_always(warning(events::failure_policy_action(action), &message));
 }
 
 /// A per-Job restart counter.
-struct Place<'r> {
-    role: &'r str,
+struct Place {
+    /// Position of the replicated job's entry in the status.
+    entry: usize,
     index: usize,
     /// Length of the counter list when it is made.
     length: usize,
 }
 
-fn restart_one(action: &FailurePolicyAction, place: Place<'_>, job: &ChildJob, draft: &mut Draft) {
-    let counted = *action == FailurePolicyAction::RestartJob;
-    draft.change_status(|status| {
-        let entries = &mut status.replicated_jobs_status;
-        if let Some(entry) = entries.iter_mut().find(|entry| entry.name == place.role) {
-            bump(&mut entry.job_restarts, &place);
-            if counted {
-                bump(&mut entry.job_restarts_count_towards_max, &place);
-            }
-        }
-        true
-    });
-    let message = messages::with_first_failed_job(&messages::applying_action(action), &job.name);
-    draft.event_always(warning(events::failure_policy_action(action), &message));
-}
-
-fn bump(list: &mut Vec<i32>, place: &Place<'_>) {
+fn bump(list: &mut Vec<i32>, place: &Place) {
     if list.len() < place.length {
         list.resize(place.length, 0);
     }

@@ -70,6 +70,7 @@ mod settle;
 mod startup_policy;
 mod success_policy;
 mod suspend;
+mod targets;
 mod ttl;
 mod work;
 

@@ -14,15 +14,15 @@ use serde_json::Value;
 
 /// A Job of the world.
 #[derive(Clone, Debug)]
-pub struct SimJob {
-    pub view: ChildJob,
+pub(crate) struct SimJob {
+    pub(crate) view: ChildJob,
     /// Pods that exist, terminating ones included.
-    pub pods: i32,
+    pub(crate) pods: i32,
 }
 
 /// What happens to a Job.
 #[derive(Clone, Copy, Debug)]
-pub enum Tick {
+pub(crate) enum Tick {
     Start,
     Ready,
     Succeed,
@@ -33,19 +33,19 @@ pub enum Tick {
 
 /// What goes wrong during one reconcile.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// The n-th action (modulo their number) is answered with an error ...
-    pub action: Option<usize>,
+    pub(crate) action: Option<usize>,
     /// ... although it was carried out.
-    pub reply_lost: bool,
+    pub(crate) reply_lost: bool,
     /// The controller dies before it writes the status.
-    pub crash: bool,
+    pub(crate) crash: bool,
 }
 
-pub struct World {
-    pub jobset: JobSet,
-    pub jobs: BTreeMap<String, SimJob>,
-    pub gates: FeatureGates,
+pub(crate) struct World {
+    pub(crate) jobset: JobSet,
+    pub(crate) jobs: BTreeMap<String, SimJob>,
+    pub(crate) gates: FeatureGates,
     service: bool,
     claims: BTreeSet<String>,
     now: Timestamp,
@@ -59,12 +59,12 @@ pub struct World {
     /// The stored counts are of the present attempt.
     counts_of_attempt: bool,
     /// A user has deleted Jobs.
-    pub disturbed: bool,
-    pub terminal: Vec<Terminal>,
+    pub(crate) disturbed: bool,
+    pub(crate) terminal: Vec<Terminal>,
 }
 
 impl World {
-    pub fn new(spec: Value, gates: FeatureGates) -> Self {
+    pub(crate) fn new(spec: Value, gates: FeatureGates) -> Self {
         let jobset: JobSet = serde_json::from_value(serde_json::json!({
             "metadata": { "name": "js", "namespace": "ns", "uid": "js-uid",
                           "resourceVersion": "1" },
@@ -89,11 +89,11 @@ impl World {
         }
     }
 
-    pub fn sync_jobset(&mut self) {
+    pub(crate) fn sync_jobset(&mut self) {
         self.cached_jobset = self.jobset.clone();
     }
 
-    pub fn sync_jobs(&mut self) {
+    pub(crate) fn sync_jobs(&mut self) {
         self.cached_jobs = self
             .jobs
             .values()
@@ -102,7 +102,7 @@ impl World {
         self.expecting = false;
     }
 
-    pub fn set_suspend(&mut self, suspend: bool) {
+    pub(crate) fn set_suspend(&mut self, suspend: bool) {
         self.jobset.spec.suspend = Some(suspend);
         self.bump();
     }
@@ -112,7 +112,7 @@ impl World {
         self.jobset.metadata.resource_version = Some(self.revision.to_string());
     }
 
-    pub fn delete_by_user(&mut self, nth: usize) {
+    pub(crate) fn delete_by_user(&mut self, nth: usize) {
         if let Some(job) = self.nth(nth) {
             job.view.deleting = true;
             self.disturbed = true;
@@ -126,7 +126,7 @@ impl World {
             .flatten()
     }
 
-    pub fn tick(&mut self, nth: usize, tick: Tick) {
+    pub(crate) fn tick(&mut self, nth: usize, tick: Tick) {
         self.now += SignedDuration::from_millis(400);
         let now = self.now;
         let Some(job) = self.nth(nth) else { return };
@@ -170,7 +170,7 @@ impl World {
     }
 
     /// What the controller would do now, from its caches.
-    pub fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         let observed = Observed {
             jobset: &self.cached_jobset,
             jobs: &self.cached_jobs,
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// One reconcile with its faults. A controller waits until its own writes are in its cache.
-    pub fn reconcile(&mut self, faults: Faults) -> Plan {
+    pub(crate) fn reconcile(&mut self, faults: Faults) -> Plan {
         if self.expecting {
             self.sync_jobs();
         }
@@ -261,8 +261,10 @@ impl World {
         }
         // I13: within an attempt, `succeeded` never falls. The write that decides a restart still
         // holds the counts of the attempt before, so the comparison starts with the one after it.
+        // After the end, a Job that succeeds while it is being deleted may go.
         let same_attempt = new.restarts == old.restarts && singles(&new) == singles(&old);
-        if same_attempt && self.counts_of_attempt && !self.disturbed {
+        let running = old.terminal_state.is_empty() && !self.disturbed;
+        if same_attempt && self.counts_of_attempt && running {
             for entry in &old.replicated_jobs_status {
                 let after = new
                     .replicated_jobs_status
@@ -281,7 +283,7 @@ impl World {
         self.check();
     }
 
-    fn attempt(&self, job: &SimJob) -> i64 {
+    fn attempt(job: &SimJob) -> i64 {
         job.view
             .restart_attempt
             .as_deref()
@@ -374,14 +376,14 @@ impl World {
             == Some(&RestartStrategy::BlockingRecreate)
         {
             let with_pods = self.jobs.values().filter(|job| job.pods > 0);
-            let attempts: BTreeSet<i64> = with_pods.map(|job| self.attempt(job)).collect();
+            let attempts: BTreeSet<i64> = with_pods.map(|job| Self::attempt(job)).collect();
             assert!(attempts.len() <= 1, "I7: {attempts:?}");
         }
     }
 
     /// Faults stop and Jobs run to success. Returns how many rounds it took until nothing was left
     /// to do.
-    pub fn settle(&mut self) -> usize {
+    pub(crate) fn settle(&mut self) -> usize {
         let mut quiet = 0;
         for round in 0..300 {
             self.sync_jobset();
