@@ -10,6 +10,7 @@
 mod builtin;
 mod duplicate;
 mod error;
+mod fields;
 mod node;
 mod shape;
 mod validate;

@@ -1,0 +1,51 @@
+//! Admission of JobSets in the embedded cluster: what the operator's webhooks do on a real one.
+
+use embedded_apiserver::{Admission, AdmissionRequest, Operation, Status};
+use jobset_api::{FeatureGates, admission, defaulting};
+use serde_json::Value;
+
+/// Defaults and validates JobSets.
+#[derive(Debug, Default)]
+pub(crate) struct JobSetAdmission {
+    gates: FeatureGates,
+}
+
+fn concerns(request: &AdmissionRequest) -> bool {
+    request.group == jobset_api::constants::GROUP
+        && request.resource == "jobsets"
+        && request.subresource.is_empty()
+}
+
+impl Admission for JobSetAdmission {
+    fn mutate(
+        &self,
+        request: &AdmissionRequest,
+        object: &mut Value,
+    ) -> Result<Vec<String>, Status> {
+        if concerns(request) && request.operation == Operation::Create {
+            defaulting::default_value(object);
+        }
+        Ok(Vec::new())
+    }
+
+    fn validate(
+        &self,
+        request: &AdmissionRequest,
+        object: &Value,
+        old: Option<&Value>,
+    ) -> Result<Vec<String>, Status> {
+        if !concerns(request) {
+            return Ok(Vec::new());
+        }
+        let verdict = match old {
+            None => admission::admit_create(object, &self.gates),
+            Some(old) => admission::admit_update(old, object, &self.gates),
+        };
+        verdict.map(|()| Vec::new()).map_err(|status| {
+            // The same type on both sides of the wire: the conversion cannot lose anything.
+            serde_json::to_value(&*status)
+                .and_then(serde_json::from_value)
+                .unwrap_or_else(|error| Status::bad_request(error.to_string()))
+        })
+    }
+}

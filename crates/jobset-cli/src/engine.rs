@@ -1,0 +1,126 @@
+//! The one-machine cluster with the JobSet controller in it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use jobset_controller::{Controller, ControllerOptions, Stats};
+use jobset_local::cluster::{Cluster, ClusterOptions};
+use jobset_local::node::{FakeRuntime, Runtime};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::JobSetAdmission;
+use crate::args::{ClusterArgs, RuntimeKind};
+
+/// First argument of the re-executions that start containers and clean up after the cluster.
+pub(crate) const LAUNCH_COMMAND: &str = "__launch";
+
+/// A running cluster with its controller.
+pub(crate) struct Engine {
+    pub(crate) cluster: Cluster,
+    pub(crate) stats: Arc<Stats>,
+    stop: CancellationToken,
+    controller: JoinHandle<Result<(), jobset_controller::Error>>,
+}
+
+impl Engine {
+    /// Starts everything. The API answers when this returns.
+    pub(crate) async fn start(
+        args: &ClusterArgs,
+        listen: Option<SocketAddr>,
+        data_dir: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("cannot find the program's own file")?;
+        let cluster = Cluster::start(ClusterOptions {
+            nodes: usize::from(args.nodes),
+            topology: args.topology.clone(),
+            runtime: match args.runtime {
+                RuntimeKind::Process => Runtime::Process,
+                RuntimeKind::Fake => Runtime::Fake(FakeRuntime {
+                    succeed_after: Some(args.fake_duration),
+                    ..FakeRuntime::default()
+                }),
+            },
+            work_dir: std::env::current_dir().context("cannot find the present directory")?,
+            launcher: vec![program.into_os_string(), LAUNCH_COMMAND.into()],
+            data_dir,
+            admission: Some(Arc::new(JobSetAdmission::default())),
+            crds: vec![jobset_api::crd::crd_value().clone()],
+            listen,
+            ..ClusterOptions::default()
+        })
+        .await?;
+        if let (Some(path), Some(endpoint)) = (&args.kubeconfig, cluster.endpoint()) {
+            write_secret(path, &endpoint.kubeconfig)
+                .with_context(|| format!("cannot write the kubeconfig {}", path.display()))?;
+        }
+        let controller = Controller::new(cluster.client(), ControllerOptions::default());
+        let (stats, stop) = (controller.stats(), CancellationToken::new());
+        let controller = tokio::spawn(controller.run(stop.clone()));
+        Ok(Self {
+            cluster,
+            stats,
+            stop,
+            controller,
+        })
+    }
+
+    /// Stops the controller, then the cluster and every process of it.
+    pub(crate) async fn shutdown(self) {
+        self.stop.cancel();
+        match self.controller.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the controller ended"),
+            Err(error) => tracing::error!(%error, "the controller panicked"),
+        }
+        self.cluster.shutdown().await;
+    }
+}
+
+/// Writes a file that only its owner can read, replacing it in one step.
+pub(crate) fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    // Temporary files are created with mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// The runtime that the commands run on.
+pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?
+        .block_on(future)
+}
+
+/// Completes when a signal asks the process to stop; a second signal ends it at once.
+pub(crate) async fn interrupted() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut next = async move || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    };
+    next().await;
+    tokio::spawn(async move {
+        next().await;
+        // What is still running goes with this process.
+        std::process::exit(i32::from(crate::exit::Exit::Interrupted.code()));
+    });
+    Ok(())
+}

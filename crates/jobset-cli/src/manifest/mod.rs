@@ -1,0 +1,52 @@
+//! Manifest files: read, split into documents, checked as far as that goes without a cluster.
+//!
+//! Every problem of every document is collected; each names file, place, document and field.
+
+mod check;
+mod problem;
+mod schema;
+mod source;
+mod tree;
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+pub(crate) use self::check::is_jobset;
+pub(crate) use self::problem::{Problem, report};
+use crate::kinds::Kind;
+
+/// One object to create.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) kind: &'static Kind,
+    pub(crate) namespace: String,
+    /// Empty if the API is to generate it.
+    pub(crate) name: String,
+    pub(crate) body: Value,
+    /// Where it was read: file and document, for messages.
+    pub(crate) origin: String,
+}
+
+/// Reads and checks files, in the order of creation.
+pub(crate) fn load(files: &[PathBuf]) -> Result<Vec<Document>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut documents = Vec::new();
+    for file in files {
+        match source::read(file) {
+            Ok(source) => match tree::parse(&source) {
+                Ok(trees) => check::documents(&source, trees, &mut documents, &mut problems),
+                Err(problem) => problems.push(*problem),
+            },
+            Err(problem) => problems.push(*problem),
+        }
+    }
+    if problems.is_empty() && !documents.iter().any(check::is_jobset) {
+        problems.push(check::no_jobset(files));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    documents.sort_by_key(|document| document.kind.rank());
+    Ok(documents)
+}

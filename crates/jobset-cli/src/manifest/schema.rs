@@ -1,0 +1,146 @@
+//! Unknown fields and values of the wrong type, by the schema of the kind.
+
+use std::sync::LazyLock;
+
+use embedded_apiserver::schema::{self, Schema};
+use embedded_apiserver::topology::Gvk;
+use serde_json::Value;
+
+use crate::kinds::{self, Kind};
+
+/// The schema of JobSets, from their CustomResourceDefinition.
+static JOBSET: LazyLock<Option<Schema>> = LazyLock::new(|| {
+    let version = &jobset_api::crd::crd_value()["spec"]["versions"][0];
+    Schema::compile(&version["schema"]["openAPIV3Schema"]).ok()
+});
+
+/// Paths and messages of everything that does not fit the schema.
+pub(super) fn problems(kind: &Kind, body: &Value) -> Vec<(String, String)> {
+    let schema = if (kind.api_version, kind.kind) == kinds::JOBSET {
+        JOBSET.as_ref()
+    } else {
+        let (group, version) = kind
+            .api_version
+            .split_once('/')
+            .unwrap_or(("", kind.api_version));
+        schema::built_in(&Gvk::new(group, version, kind.kind))
+    };
+    let Some(schema) = schema else {
+        return Vec::new();
+    };
+    let mut found: Vec<(String, String)> = schema
+        .unknown_fields(body)
+        .into_iter()
+        .map(|path| {
+            let message = match suggestion(schema, &path) {
+                Some(known) => format!("unknown field; did you mean {known:?}?"),
+                None => "unknown field".to_owned(),
+            };
+            (path, message)
+        })
+        .collect();
+    found.extend(
+        schema
+            .validate(body)
+            .into_iter()
+            .map(|error| (error.path.clone(), error.message())),
+    );
+    found
+}
+
+/// The known sibling that an unknown field most resembles.
+fn suggestion(schema: &Schema, path: &str) -> Option<String> {
+    let (parent, unknown) = path.rsplit_once('.').unwrap_or(("", path));
+    schema
+        .fields_at(parent)
+        .into_iter()
+        .map(|known| {
+            (
+                distance(&unknown.to_lowercase(), &known.to_lowercase()),
+                known,
+            )
+        })
+        .filter(|(distance, known)| *distance <= 1 + known.len().min(unknown.len()) / 4)
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// Edits that turn one word into the other: insert, delete, replace.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(kind: (&str, &str), body: &Value) -> Vec<(String, String)> {
+        problems(Kind::find(kind.0, kind.1).unwrap(), body)
+    }
+
+    #[test]
+    fn unknown_fields_get_a_suggestion() {
+        let found = of(
+            kinds::JOBSET,
+            &json!({
+                "apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": {"name": "a"},
+                "spec": {"replicatedJobs": [{"name": "a", "template": {"spec": {
+                    "paralellism": 1,
+                    "template": {"spec": {"containers": [{"name": "c", "comand": ["x"]}]}},
+                }}}]},
+            }),
+        );
+        assert_eq!(
+            found,
+            [
+                (
+                    "spec.replicatedJobs[0].template.spec.paralellism",
+                    "parallelism"
+                ),
+                (
+                    "spec.replicatedJobs[0].template.spec.template.spec.containers[0].comand",
+                    "command"
+                ),
+            ]
+            .map(|(path, known)| (
+                path.to_owned(),
+                format!("unknown field; did you mean {known:?}?")
+            ))
+        );
+    }
+
+    #[test]
+    fn wrong_types_are_found() {
+        let found = of(
+            ("v1", "ConfigMap"),
+            &json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": 1}}),
+        );
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].0.starts_with("data"), "{found:?}");
+    }
+
+    #[test]
+    fn distances_are_edits() {
+        for (left, right, edits) in [
+            ("", "", 0),
+            ("a", "", 1),
+            ("paralellism", "parallelism", 2),
+            ("abc", "abd", 1),
+        ] {
+            assert_eq!(distance(left, right), edits, "{left} {right}");
+        }
+    }
+}

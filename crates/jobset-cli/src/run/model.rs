@@ -1,0 +1,618 @@
+//! What is known about the run: a plain state that changes are applied to.
+//!
+//! No I/O and no clock: the time of a change comes with it.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use jobset_api::constants as keys;
+use jobset_api::{JobSet, JobSetStatus, conditions};
+use kube::ResourceExt as _;
+
+use super::watch::{Change, SlimJob, SlimPod, label};
+
+/// Log lines remembered of each Pod.
+const REMEMBERED_LINES: usize = 10;
+
+/// Namespace and name.
+pub(super) type Key = (String, String);
+
+/// The state of the run.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    /// The JobSets of the manifests, in their order.
+    pub(super) sets: Vec<Set>,
+    pods: HashMap<Key, Pod>,
+    lines: HashMap<Key, VecDeque<String>>,
+    notices: Vec<Notice>,
+    said: HashSet<String>,
+}
+
+/// Something to tell the user once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Notice {
+    pub(super) warning: bool,
+    pub(super) text: String,
+}
+
+/// How a JobSet ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Completed,
+    Failed,
+    /// Somebody deleted it.
+    Deleted,
+}
+
+/// One JobSet.
+#[derive(Debug)]
+pub(super) struct Set {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: String,
+    pub(super) suspended: bool,
+    pub(super) roles: Vec<Role>,
+    pub(super) status: JobSetStatus,
+    pub(super) ending: Option<Ending>,
+    pub(super) failures: Vec<PodFailure>,
+    /// Jobs there are now.
+    jobs: HashSet<String>,
+    /// Time from the start of the run until all Jobs were first there, were first ready or done,
+    /// and until the end.
+    pub(super) all_created: Option<Duration>,
+    pub(super) all_ready: Option<Duration>,
+    pub(super) finished: Option<Duration>,
+}
+
+/// One replicated job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Role {
+    pub(super) name: String,
+    pub(super) replicas: i32,
+    pub(super) ready: i32,
+    pub(super) active: i32,
+    pub(super) succeeded: i32,
+    pub(super) failed: i32,
+    pub(super) suspended: i32,
+}
+
+/// A container that ended with an error, or a Pod that never ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PodFailure {
+    pub(super) pod: String,
+    pub(super) job: String,
+    pub(super) container: String,
+    pub(super) attempt: i32,
+    pub(super) exit_code: Option<i32>,
+    pub(super) signal: Option<i32>,
+    pub(super) reason: String,
+    pub(super) message: String,
+    pub(super) last_lines: Vec<String>,
+}
+
+/// Where a Pod belongs.
+#[derive(Clone, Debug)]
+pub(super) struct Pod {
+    pub(super) set: usize,
+    /// Place of its role in the JobSet; decides the colour.
+    pub(super) role: usize,
+    /// `<role>-<job index>-<completion index>`.
+    pub(super) short_name: String,
+    job: String,
+}
+
+impl Model {
+    /// A run of these JobSets, as the API has stored them.
+    pub(super) fn new(jobsets: &[JobSet]) -> Self {
+        let sets = jobsets
+            .iter()
+            .map(|jobset| {
+                let mut set = Set {
+                    namespace: jobset.namespace().to_owned(),
+                    name: jobset.name().to_owned(),
+                    uid: jobset.uid().to_owned(),
+                    suspended: false,
+                    roles: Vec::new(),
+                    status: JobSetStatus::default(),
+                    ending: None,
+                    failures: Vec::new(),
+                    jobs: HashSet::new(),
+                    all_created: None,
+                    all_ready: None,
+                    finished: None,
+                };
+                set.update_roles(jobset);
+                set
+            })
+            .collect();
+        Self {
+            sets,
+            ..Self::default()
+        }
+    }
+
+    /// Whether every JobSet has ended.
+    pub(super) fn finished(&self) -> bool {
+        self.sets.iter().all(|set| set.ending.is_some())
+    }
+
+    /// What has to be said since the last call.
+    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Where a Pod belongs, if it is one of ours.
+    pub(super) fn pod(&self, namespace: &str, name: &str) -> Option<&Pod> {
+        // A look-up by reference needs no allocation only for owned pairs; Pods print rarely
+        // enough for this not to matter.
+        self.pods.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// Remembers a log line for the explanation of a failure.
+    pub(super) fn log_line(&mut self, namespace: &str, pod: &str, line: &str) {
+        let lines = self
+            .lines
+            .entry((namespace.to_owned(), pod.to_owned()))
+            .or_default();
+        if lines.len() == REMEMBERED_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line.to_owned());
+    }
+
+    /// Applies a change that was seen this long after the start of the run.
+    pub(super) fn apply(&mut self, change: Change, at: Duration) {
+        match change {
+            Change::JobSet(jobset) => self.jobset(&jobset, at),
+            Change::JobSetGone(jobset) => {
+                if let Some(set) = self.set_of(jobset.namespace(), jobset.name())
+                    && self.sets[set].ending.is_none()
+                {
+                    self.sets[set].ending = Some(Ending::Deleted);
+                    self.sets[set].finished = Some(at);
+                }
+            }
+            Change::Job(job) => self.job(&job, at),
+            Change::JobGone(job) => {
+                if let Some(set) = self.set_of_child(&*job) {
+                    self.sets[set].jobs.remove(&job.name_any());
+                }
+            }
+            Change::Pod(pod) => self.pod_changed(&pod),
+            Change::PodGone(pod) => {
+                // Its place is still needed for lines that are on their way.
+                self.lines.remove(&key(&*pod));
+            }
+        }
+    }
+
+    fn set_of(&self, namespace: &str, name: &str) -> Option<usize> {
+        self.sets
+            .iter()
+            .position(|set| set.namespace == namespace && set.name == name)
+    }
+
+    fn set_of_child(&self, child: &impl kube::Resource) -> Option<usize> {
+        self.set_of(
+            child.meta().namespace.as_deref().unwrap_or_default(),
+            label(child, keys::JOBSET_NAME_KEY),
+        )
+    }
+
+    fn jobset(&mut self, jobset: &JobSet, at: Duration) {
+        let Some(index) = self.set_of(jobset.namespace(), jobset.name()) else {
+            return;
+        };
+        let set = &mut self.sets[index];
+        if set.uid != jobset.uid() {
+            return;
+        }
+        let before = std::mem::take(&mut set.status);
+        set.status = jobset.status.clone().unwrap_or_default();
+        set.update_roles(jobset);
+        let name = set.name.clone();
+        if jobset.is_suspended() != set.suspended {
+            set.suspended = jobset.is_suspended();
+            self.notices.push(if set.suspended {
+                Notice {
+                    warning: true,
+                    text: format!(
+                        "{name} is suspended and starts nothing; resume it with: kubectl patch \
+                         jobset {name} --type merge -p '{{\"spec\":{{\"suspend\":false}}}}'"
+                    ),
+                }
+            } else {
+                Notice {
+                    warning: false,
+                    text: format!("{name} is resumed"),
+                }
+            });
+        }
+        let set = &mut self.sets[index];
+        if set.status.restarts > before.restarts {
+            let why = conditions::find(jobset, keys::RESTARTING_JOBSET)
+                .map(|condition| condition.message.clone())
+                .unwrap_or_default();
+            self.notices.push(Notice {
+                warning: true,
+                text: format!("{name}: restart {}: {why}", set.status.restarts),
+            });
+        }
+        if set.all_ready.is_none()
+            && set
+                .roles
+                .iter()
+                .all(|role| role.ready + role.succeeded >= role.replicas)
+        {
+            set.all_ready = Some(at);
+        }
+        if set.ending.is_none() && conditions::is_finished(jobset) {
+            let completed = conditions::is_true(jobset, keys::COMPLETED);
+            set.ending = Some(if completed {
+                Ending::Completed
+            } else {
+                Ending::Failed
+            });
+            set.finished = Some(at);
+        }
+    }
+
+    fn job(&mut self, job: &SlimJob, at: Duration) {
+        let Some(index) = self.set_of_child(job) else {
+            return;
+        };
+        let set = &mut self.sets[index];
+        set.jobs.insert(job.name_any());
+        if set.all_created.is_none() && set.jobs.len() >= set.total() {
+            set.all_created = Some(at);
+        }
+    }
+
+    fn pod_changed(&mut self, pod: &SlimPod) {
+        let Some(index) = self.set_of_child(pod) else {
+            return;
+        };
+        let key = key(pod);
+        let role = label(pod, keys::REPLICATED_JOB_NAME_KEY);
+        let known = self.pods.entry(key.clone()).or_insert_with(|| {
+            let set = &self.sets[index];
+            let job = label(pod, "batch.kubernetes.io/job-name").to_owned();
+            let completion = pod
+                .annotations()
+                .get(keys::JOB_COMPLETION_INDEX_KEY)
+                .map_or("0", String::as_str);
+            Pod {
+                set: index,
+                role: set
+                    .roles
+                    .iter()
+                    .position(|known| known.name == role)
+                    .unwrap_or_default(),
+                short_name: format!("{role}-{}-{completion}", label(pod, keys::JOB_INDEX_KEY)),
+                job,
+            }
+        });
+        let short_name = known.short_name.clone();
+        let job = known.job.clone();
+        self.trouble(pod, &short_name);
+        self.failures(pod, index, &job);
+    }
+
+    /// Says what keeps a Pod from running, once.
+    fn trouble(&mut self, pod: &SlimPod, short_name: &str) {
+        let Some(status) = &pod.status else {
+            return;
+        };
+        let mut say = |reason: &str, message: &str| {
+            let text = format!("{short_name}: {reason}: {message}");
+            if self.said.insert(text.clone()) {
+                self.notices.push(Notice {
+                    warning: true,
+                    text,
+                });
+            }
+        };
+        for condition in &status.conditions {
+            if condition.type_ == "PodScheduled"
+                && condition.status == "False"
+                && condition.reason == "Unschedulable"
+            {
+                say(&condition.reason, &condition.message);
+            }
+        }
+        let containers = status
+            .init_container_statuses
+            .iter()
+            .chain(&status.container_statuses);
+        for container in containers {
+            if let Some(waiting) = &container.state.waiting
+                && !matches!(
+                    waiting.reason.as_str(),
+                    "" | "ContainerCreating" | "PodInitializing" | "CrashLoopBackOff"
+                )
+            {
+                say(&waiting.reason, &waiting.message);
+            }
+        }
+    }
+
+    fn failures(&mut self, pod: &SlimPod, index: usize, job: &str) {
+        let Some(status) = &pod.status else {
+            return;
+        };
+        let attempt = label(pod, keys::RESTART_ATTEMPT_KEY)
+            .parse()
+            .unwrap_or_default();
+        let name = pod.name_any();
+        let mut found: Vec<(String, PodFailure)> = Vec::new();
+        let containers = status
+            .init_container_statuses
+            .iter()
+            .chain(&status.container_statuses);
+        for container in containers {
+            let runs = [
+                (
+                    &container.last_state.terminated,
+                    container.restart_count - 1,
+                ),
+                (&container.state.terminated, container.restart_count),
+            ];
+            for (terminated, run) in runs {
+                if let Some(terminated) = terminated
+                    && terminated.exit_code != 0
+                {
+                    found.push((
+                        format!("{name}/{}/{run}", container.name),
+                        PodFailure {
+                            pod: name.clone(),
+                            job: job.to_owned(),
+                            container: container.name.clone(),
+                            attempt,
+                            exit_code: Some(terminated.exit_code),
+                            signal: terminated
+                                .signal
+                                .filter(|signal| *signal != 0)
+                                .or((terminated.exit_code > 128)
+                                    .then_some(terminated.exit_code - 128)),
+                            reason: terminated.reason.clone(),
+                            message: terminated.message.clone(),
+                            last_lines: Vec::new(),
+                        },
+                    ));
+                }
+            }
+        }
+        if found.is_empty() && status.phase == "Failed" {
+            found.push((
+                name.clone(),
+                PodFailure {
+                    pod: name.clone(),
+                    job: job.to_owned(),
+                    container: String::new(),
+                    attempt,
+                    exit_code: None,
+                    signal: None,
+                    reason: status.reason.clone().unwrap_or_default(),
+                    message: status.message.clone().unwrap_or_default(),
+                    last_lines: Vec::new(),
+                },
+            ));
+        }
+        // What is stopped on purpose has not failed by itself.
+        let stopped = pod.metadata.deletion_timestamp.is_some();
+        for (id, mut failure) in found {
+            if !stopped && self.said.insert(format!("failure {id}")) {
+                failure.last_lines = self
+                    .lines
+                    .get(&key(pod))
+                    .map(|lines| lines.iter().cloned().collect())
+                    .unwrap_or_default();
+                self.sets[index].failures.push(failure);
+            }
+        }
+    }
+}
+
+fn key(object: &impl kube::Resource) -> Key {
+    let meta = object.meta();
+    (
+        meta.namespace.clone().unwrap_or_default(),
+        meta.name.clone().unwrap_or_default(),
+    )
+}
+
+impl Set {
+    /// Jobs it has when complete.
+    pub(super) fn total(&self) -> usize {
+        self.roles
+            .iter()
+            .map(|role| usize::try_from(role.replicas).unwrap_or_default())
+            .sum()
+    }
+
+    fn update_roles(&mut self, jobset: &JobSet) {
+        let counts: BTreeMap<&str, _> = self
+            .status
+            .replicated_jobs_status
+            .iter()
+            .map(|status| (status.name.as_str(), status))
+            .collect();
+        self.roles = jobset
+            .spec
+            .replicated_jobs
+            .iter()
+            .map(|role| {
+                let counts = counts.get(role.name.as_str());
+                Role {
+                    name: role.name.clone(),
+                    replicas: role.replicas(),
+                    ready: counts.map_or(0, |c| c.ready),
+                    active: counts.map_or(0, |c| c.active),
+                    succeeded: counts.map_or(0, |c| c.succeeded),
+                    failed: counts.map_or(0, |c| c.failed),
+                    suspended: counts.map_or(0, |c| c.suspended),
+                }
+            })
+            .collect();
+    }
+
+    /// Reason and message of the final condition.
+    pub(super) fn verdict(&self) -> (String, String) {
+        let wanted = match self.ending {
+            Some(Ending::Completed) => keys::COMPLETED,
+            Some(Ending::Failed) => keys::FAILED,
+            Some(Ending::Deleted) => {
+                return ("Deleted".to_owned(), "the JobSet was deleted".to_owned());
+            }
+            None => return (String::new(), String::new()),
+        };
+        self.status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == wanted)
+            .map(|condition| (condition.reason.clone(), condition.message.clone()))
+            .unwrap_or_default()
+    }
+
+    /// The Job that the failure policy acted upon last, as the condition's message names it.
+    pub(super) fn first_failed_job(&self) -> Option<String> {
+        let (_, message) = self.verdict();
+        let (_, tail) = message.rsplit_once("(first failed job: ")?;
+        Some(tail.strip_suffix(')')?.to_owned())
+    }
+
+    /// The failure that explains the end: the first one of the first failed Job in the last
+    /// attempt.
+    pub(super) fn first_failure(&self) -> Option<&PodFailure> {
+        if self.ending != Some(Ending::Failed) {
+            return None;
+        }
+        let job = self.first_failed_job();
+        let last_attempt = self.status.restarts;
+        let of_job = |failure: &&PodFailure| job.as_deref().is_none_or(|job| failure.job == job);
+        self.failures
+            .iter()
+            .filter(of_job)
+            .find(|failure| failure.attempt == last_attempt)
+            .or_else(|| self.failures.iter().find(of_job))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn jobset(status: Value) -> JobSet {
+        serde_json::from_value(json!({
+            "apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet",
+            "metadata": {"name": "js", "namespace": "default", "uid": "u"},
+            "spec": {"replicatedJobs": [
+                {"name": "leader", "template": {"spec": {"template": {"spec": {}}}}},
+                {"name": "workers", "replicas": 2, "template": {"spec": {"template": {"spec": {}}}}},
+            ]},
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn pod(status: Value) -> Change {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": "js-workers-1-0-abcde", "namespace": "default", "uid": "p",
+                "labels": {
+                    "jobset.sigs.k8s.io/jobset-name": "js",
+                    "jobset.sigs.k8s.io/replicatedjob-name": "workers",
+                    "jobset.sigs.k8s.io/job-index": "1",
+                    "jobset.sigs.k8s.io/restart-attempt": "0",
+                    "batch.kubernetes.io/job-name": "js-workers-1",
+                },
+                "annotations": {"batch.kubernetes.io/job-completion-index": "0"},
+            },
+            "spec": {},
+            "status": status,
+        });
+        Change::Pod(Box::new(serde_json::from_value(pod).unwrap()))
+    }
+
+    #[test]
+    fn a_failure_is_explained_by_the_first_failed_pod_of_the_first_failed_job() {
+        let mut model = Model::new(&[jobset(json!({}))]);
+        model.apply(pod(json!({"phase": "Running"})), Duration::ZERO);
+        for line in 0..30 {
+            model.log_line("default", "js-workers-1-0-abcde", &format!("line {line}"));
+        }
+        let terminated = json!({"phase": "Failed", "containerStatuses": [
+            {"name": "main", "restartCount": 0, "state": {"terminated": {"exitCode": 137, "reason": "Error"}}},
+        ]});
+        model.apply(pod(terminated.clone()), Duration::ZERO);
+        model.apply(pod(terminated), Duration::ZERO);
+        assert_eq!(model.sets[0].failures.len(), 1, "a failure is counted once");
+        assert!(!model.finished());
+        let failed = jobset(json!({"restarts": 0, "conditions": [{
+            "type": "Failed", "status": "True", "reason": "FailedJobs",
+            "message": "jobset failed due to one or more job failures (first failed job: js-workers-1)",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]}));
+        model.apply(Change::JobSet(Box::new(failed)), Duration::from_secs(3));
+        assert!(model.finished());
+        let failure = model.sets[0].first_failure().unwrap();
+        assert_eq!(failure.exit_code, Some(137));
+        assert_eq!(failure.signal, Some(9));
+        assert_eq!(failure.last_lines.len(), REMEMBERED_LINES);
+        assert_eq!(failure.last_lines.last().unwrap(), "line 29");
+        assert_eq!(
+            model
+                .pod("default", "js-workers-1-0-abcde")
+                .unwrap()
+                .short_name,
+            "workers-1-0"
+        );
+    }
+
+    #[test]
+    fn what_keeps_a_pod_from_running_is_said_once() {
+        let mut model = Model::new(&[jobset(json!({}))]);
+        let waiting = json!({"phase": "Pending", "containerStatuses": [
+            {"name": "main", "state": {"waiting": {"reason": "CreateContainerConfigError", "message": "configmap \"x\" not found"}}},
+        ]});
+        model.apply(pod(waiting.clone()), Duration::ZERO);
+        model.apply(pod(waiting), Duration::ZERO);
+        let notices = model.take_notices();
+        assert_eq!(notices.len(), 1);
+        assert!(notices[0].text.contains("configmap \"x\" not found"));
+    }
+
+    #[test]
+    fn restarts_and_suspension_are_announced() {
+        let mut model = Model::new(&[jobset(json!({}))]);
+        let mut suspended = jobset(json!({}));
+        suspended.spec.suspend = Some(true);
+        model.apply(Change::JobSet(Box::new(suspended)), Duration::ZERO);
+        assert!(
+            model.take_notices()[0]
+                .text
+                .contains("kubectl patch jobset js")
+        );
+        model.apply(
+            Change::JobSet(Box::new(jobset(json!({"restarts": 1})))),
+            Duration::ZERO,
+        );
+        let texts: Vec<String> = model.take_notices().into_iter().map(|n| n.text).collect();
+        assert_eq!(texts[0], "js is resumed");
+        assert!(texts[1].starts_with("js: restart 1"), "{texts:?}");
+    }
+
+    #[test]
+    fn a_deleted_jobset_ends_the_run() {
+        let mut model = Model::new(&[jobset(json!({}))]);
+        model.apply(
+            Change::JobSetGone(Box::new(jobset(json!({})))),
+            Duration::ZERO,
+        );
+        assert_eq!(model.sets[0].ending, Some(Ending::Deleted));
+        assert_eq!(model.sets[0].verdict().0, "Deleted");
+    }
+}
