@@ -39,9 +39,14 @@ pub(super) fn problems(kind: &Kind, body: &Value) -> Vec<(String, String)> {
             (path, message)
         })
         .collect();
+    // Admission fills in what the schema then requires, such as names of failure policy rules.
+    let mut admitted = body.clone();
+    if (kind.api_version, kind.kind) == kinds::JOBSET {
+        jobset_api::defaulting::default_value(&mut admitted);
+    }
     found.extend(
         schema
-            .validate(body)
+            .validate(&admitted)
             .into_iter()
             .map(|error| (error.path.clone(), error.message())),
     );
