@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use embedded_apiserver::schema::{self, Schema};
+use embedded_apiserver::schema::{self, ErrorKind, FieldError, Schema};
 use embedded_apiserver::topology::Gvk;
 use serde_json::Value;
 
@@ -48,9 +48,31 @@ pub(super) fn problems(kind: &Kind, body: &Value) -> Vec<(String, String)> {
         schema
             .validate(&admitted)
             .into_iter()
-            .map(|error| (error.path.clone(), error.message())),
+            .map(|error| (error.path.clone(), message(&error, body))),
     );
     found
+}
+
+/// The API server names a value of the wrong type by its type; here the value itself can be shown.
+fn message(error: &FieldError, body: &Value) -> String {
+    if error.kind != ErrorKind::TypeInvalid {
+        return error.message();
+    }
+    let wanted = error
+        .detail
+        .rsplit_once("must be of type ")
+        .map(|(_, tail)| tail);
+    let wanted = wanted.and_then(|tail| tail.split(':').next());
+    match (wanted, value_at(body, &error.path)) {
+        (Some(wanted), Some(value)) => format!("must be of type {wanted}, not {value}"),
+        _ => error.message(),
+    }
+}
+
+/// The value at a field path.
+fn value_at<'a>(body: &'a Value, path: &str) -> Option<&'a Value> {
+    let pointer = path.replace('.', "/").replace('[', "/").replace(']', "");
+    body.pointer(&format!("/{pointer}"))
 }
 
 /// The known sibling that an unknown field most resembles.
@@ -131,10 +153,16 @@ mod tests {
     fn wrong_types_are_found() {
         let found = of(
             ("v1", "ConfigMap"),
-            &json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": 1}}),
+            &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": 1}}),
         );
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].0.starts_with("data"), "{found:?}");
+        assert_eq!(
+            found[0],
+            (
+                "data.a".to_owned(),
+                "must be of type string, not 1".to_owned()
+            )
+        );
     }
 
     #[test]

@@ -90,6 +90,13 @@ pub(super) fn parse(source: &Source) -> Result<Vec<Spanned<Tree>>, Box<Problem>>
             .map(|location| (location.line(), location.column()))
             .filter(|(line, _)| *line > 0);
         let text = error.without_snippet().to_string();
+        let text = text.lines().next().unwrap_or_default();
+        // The place stands in front already; the hint is for callers of the library.
+        let text = text.split(" at line ").next().unwrap_or_default();
+        let text = text
+            .split(", set DuplicateKeyPolicy")
+            .next()
+            .unwrap_or_default();
         Box::new(Problem {
             file: source.name.clone(),
             place,
