@@ -1,6 +1,10 @@
 //! The garbage collector against the embedded API server.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 mod support;
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -216,8 +220,8 @@ async fn kinds_that_come_later_own_too() {
             ..DeleteParams::default()
         };
         widgets.delete("w", &params).await.unwrap();
-        cluster.until::<Job>("no Job", |jobs| jobs.is_empty()).await;
-        cluster.until::<Pod>("no Pod", |pods| pods.is_empty()).await;
+        cluster.until::<Job>("no Job", BTreeMap::is_empty).await;
+        cluster.until::<Pod>("no Pod", BTreeMap::is_empty).await;
         let gone = async {
             while widgets.get_opt("w").await.unwrap().is_some() {
                 tokio::task::yield_now().await;
@@ -255,8 +259,8 @@ async fn a_job_deleted_in_foreground_outlives_its_pods() {
             cluster.end(pod, 143).await;
             cluster.reap(pod).await;
         }
-        cluster.until::<Job>("no Job", |jobs| jobs.is_empty()).await;
-        cluster.until::<Pod>("no Pod", |pods| pods.is_empty()).await;
+        cluster.until::<Job>("no Job", BTreeMap::is_empty).await;
+        cluster.until::<Pod>("no Pod", BTreeMap::is_empty).await;
         cluster.stop().await;
     }
 }

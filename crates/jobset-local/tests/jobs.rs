@@ -1,8 +1,10 @@
 //! The Job controller against the embedded API server.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -201,8 +203,8 @@ async fn an_expired_job_goes_with_its_pods() {
         .await;
     let pod = cluster.pods(1).await.remove(0);
     cluster.end(&pod, 0).await;
-    cluster.until::<Job>("no Job", |jobs| jobs.is_empty()).await;
-    cluster.until::<Pod>("no Pod", |pods| pods.is_empty()).await;
+    cluster.until::<Job>("no Job", BTreeMap::is_empty).await;
+    cluster.until::<Pod>("no Pod", BTreeMap::is_empty).await;
     cluster.stop().await;
 }
 
@@ -216,8 +218,8 @@ async fn a_deleted_job_takes_its_pods_along() {
         let pods = cluster.pods(3).await;
         cluster.end(&pods[0], 0).await;
         cluster.delete::<Job>("j", policy).await;
-        cluster.until::<Pod>("no Pod", |pods| pods.is_empty()).await;
-        cluster.until::<Job>("no Job", |jobs| jobs.is_empty()).await;
+        cluster.until::<Pod>("no Pod", BTreeMap::is_empty).await;
+        cluster.until::<Job>("no Job", BTreeMap::is_empty).await;
         cluster.stop().await;
     }
 }
@@ -230,7 +232,7 @@ async fn an_orphaned_pod_stays() {
         .await;
     cluster.pods(2).await;
     cluster.delete::<Job>("j", PropagationPolicy::Orphan).await;
-    cluster.until::<Job>("no Job", |jobs| jobs.is_empty()).await;
+    cluster.until::<Job>("no Job", BTreeMap::is_empty).await;
     let pods = cluster
         .until::<Pod>("free Pods", |pods| {
             pods.values()

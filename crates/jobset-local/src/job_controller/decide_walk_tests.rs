@@ -371,11 +371,7 @@ impl World {
             Step::Succeed(_) => self.end(uid, Phase::Succeeded, 0),
             Step::Fail(_, code) => self.end(uid, Phase::Failed, code),
             Step::Delete(_) => self.delete(uid),
-            Step::Reap(_) => {
-                if self.pods[uid].deleting() {
-                    self.end(uid, Phase::Failed, 143);
-                }
-            }
+            Step::Reap(_) if self.pods[uid].deleting() => self.end(uid, Phase::Failed, 143),
             _ => {}
         }
     }

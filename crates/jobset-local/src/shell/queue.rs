@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(queue.next().await, 1);
         assert_eq!(start.elapsed().as_secs(), 3);
         queue.done(&1, Outcome::Done);
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(next_now(&queue).await, None);
     }
 
