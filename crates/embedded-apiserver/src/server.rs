@@ -16,7 +16,7 @@ use crate::admission::{Admission, AdmitAll};
 use crate::builtin::{CRDS, Registry};
 use crate::credentials::Credentials;
 use crate::pod_logs::PodLogs;
-use crate::rest::{Core, Terminating, User, handle, restore};
+use crate::rest::{Core, Documents, Terminating, User, handle, restore};
 use crate::stats::{Counters, Stats};
 use crate::store::{Draft, History, Key, Store};
 
@@ -111,6 +111,7 @@ impl ApiServerBuilder {
             counters: Counters::default(),
             clock: self.clock,
             terminating: Terminating::default(),
+            documents: Documents::default(),
         };
         for name in ["default", "kube-system"] {
             create_namespace(&core, name);

@@ -222,6 +222,7 @@ pub(crate) fn resources_of_crd(crd: &Value) -> Vec<Resource> {
             has_generation: true,
             name_rule: NameRule::Subdomain,
             strategy: Box::new(Plain),
+            columns: OnceLock::new(),
             custom: Some(Arc::new(CustomKind {
                 openapi: version["schema"]["openAPIV3Schema"].clone(),
                 schema: OnceLock::new(),

@@ -1,5 +1,7 @@
 //! The list of built-in resources.
 
+use std::sync::OnceLock;
+
 use super::config::{ConfigMap, Namespace, Secret};
 use super::custom::Definition;
 use super::event::{CoreEvent, NewEvent};
@@ -34,6 +36,7 @@ fn resource(api_version: &str, kind: &str, plural: &str, short: &[&str]) -> Reso
         name_rule: NameRule::Subdomain,
         strategy: Box::new(Plain),
         custom: None,
+        columns: OnceLock::new(),
     }
 }
 

@@ -16,12 +16,13 @@ mod registry;
 mod service;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
 use crate::schema::{self, Schema};
 use crate::status::Cause;
+use crate::table::Columns;
 use crate::topology::{Gvk, Topology};
 
 use self::custom::resources_of_crd;
@@ -53,6 +54,8 @@ pub(crate) struct Resource {
     pub(crate) strategy: Box<dyn Strategy>,
     /// Schema and columns of a custom resource.
     pub(crate) custom: Option<Arc<CustomKind>>,
+    /// How tables show objects; made when first asked for.
+    columns: OnceLock<Columns>,
 }
 
 /// Which names a kind allows.
@@ -92,6 +95,14 @@ impl Resource {
             Some(custom) => custom.schema(),
             None => schema::built_in(&self.gvk()),
         }
+    }
+
+    /// How tables show objects.
+    pub(crate) fn columns(&self) -> &Columns {
+        self.columns.get_or_init(|| match &self.custom {
+            Some(custom) => Columns::custom(&custom.columns),
+            None => Columns::built_in(&self.gvk()),
+        })
     }
 
     /// How lists within objects are keyed.

@@ -8,7 +8,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use super::Core;
+use super::{Core, documents};
 use super::output::json_response;
 use super::path::Path;
 use crate::builtin::Resource;
@@ -55,9 +55,9 @@ pub(crate) fn serve(
             })
             .ok_or_else(Status::no_such_path)?,
         Path::Resources(group, version) => resource_list(core, group, version)?,
-        Path::OpenApiV2 | Path::OpenApiV3 | Path::OpenApiV3Group(..) | Path::Resource(_) => {
-            return Err(Status::no_such_path());
-        }
+        Path::OpenApiV3 => documents::index(core),
+        Path::OpenApiV3Group(group, version) => return documents::document(core, group, version),
+        Path::OpenApiV2 | Path::Resource(_) => return Err(Status::no_such_path()),
     };
     Ok(json_response(StatusCode::OK, body.to_string()))
 }

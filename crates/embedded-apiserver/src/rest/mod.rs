@@ -8,6 +8,7 @@ mod body;
 mod create;
 mod delete;
 mod discovery;
+mod documents;
 mod namespaces;
 mod output;
 mod ownership;
@@ -40,6 +41,7 @@ use crate::status::Status;
 use crate::store::{Key, Store};
 
 pub(crate) use self::create::uuid;
+pub(crate) use self::documents::Documents;
 pub(crate) use self::namespaces::{Terminating, restore};
 
 /// Everything the handlers share.
@@ -51,6 +53,7 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(crate) terminating: Terminating,
+    pub(crate) documents: Documents,
 }
 
 /// Who sent a request; put into the request's extensions by the transport.
@@ -267,6 +270,6 @@ fn object_response(
     value: &serde_json::Value,
 ) -> Result<Response, Status> {
     let format = output::Format::negotiate(&call.parts.headers)?;
-    let body = read::render_one(call, format, value);
+    let body = read::render_one(call, format, value)?;
     Ok(output::json_response(code, body))
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::builtin::Resource;
 use crate::status::Status;
 use crate::store::Object;
+use crate::table::Include;
 
 /// A representation of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,51 +125,8 @@ pub(crate) fn add_warnings(response: &mut Response, warnings: &[String]) {
     }
 }
 
-/// Objects as a Table, for a call.
-pub(crate) fn table(call: &super::Call, objects: &[&Value], columns: bool) -> Value {
-    table_for(
-        &call.core,
-        &call.resource,
-        call.params.get("includeObject"),
-        objects,
-        columns,
-    )
-}
-
-/// Objects as a Table.
-pub(crate) fn table_for(
-    core: &super::Core,
-    resource: &Resource,
-    include: Option<&str>,
-    objects: &[&Value],
-    columns: bool,
-) -> Value {
-    let _ = (core, resource);
-    let rows: Vec<Value> = objects
-        .iter()
-        .map(|object| {
-            let meta = &object["metadata"];
-            let shown = match include {
-                Some("None") => Value::Null,
-                Some("Object") => (*object).clone(),
-                _ => partial_metadata(object),
-            };
-            json!({"cells": [meta["name"], meta["creationTimestamp"]], "object": shown})
-        })
-        .collect();
-    let definitions = if columns {
-        json!([
-            {"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0},
-            {"name": "Created At", "type": "date", "format": "", "description": "", "priority": 0},
-        ])
-    } else {
-        json!([])
-    };
-    json!({
-        "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": {"resourceVersion": objects.first().map(|o| o["metadata"]["resourceVersion"].clone())},
-        "columnDefinitions": definitions,
-        "rows": rows,
-    })
+/// How much of each object a table carries along.
+pub(crate) fn include(call: &super::Call) -> Result<Include, Status> {
+    Include::parse(call.params.get("includeObject"))
+        .ok_or_else(|| Status::bad_request("includeObject must be None, Metadata or Object"))
 }

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::Call;
 use super::output::{
-    Format, json_response, object_bytes, object_value, partial_metadata, to_bytes,
+    Format, include, json_response, object_bytes, object_value, partial_metadata, to_bytes,
 };
 use super::selection::Selection;
 use crate::status::Status;
 use crate::store::{Key, Object};
+use crate::table;
 
 /// One object.
 pub(crate) fn get(call: &Call) -> Result<Response, Status> {
@@ -26,18 +27,26 @@ pub(crate) fn get(call: &Call) -> Result<Response, Status> {
         .ok_or_else(|| call.not_found(&key.name))?;
     let body = match format {
         Format::Full => object_bytes(&call.resource, &object),
-        _ => render_one(call, format, &object_value(&call.resource, &object)),
+        _ => render_one(call, format, &object_value(&call.resource, &object))?,
     };
     Ok(json_response(StatusCode::OK, body))
 }
 
 /// One object in a representation.
-pub(crate) fn render_one(call: &Call, format: Format, value: &Value) -> Bytes {
-    match format {
+pub(crate) fn render_one(call: &Call, format: Format, value: &Value) -> Result<Bytes, Status> {
+    Ok(match format {
         Format::Full => to_bytes(value),
         Format::Metadata => to_bytes(&partial_metadata(value)),
-        Format::Table => to_bytes(&super::output::table(call, &[value], true)),
-    }
+        Format::Table => {
+            let meta = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
+            to_bytes(&render_table(call, &[value], &meta)?)
+        }
+    })
+}
+
+fn render_table(call: &Call, objects: &[&Value], meta: &Value) -> Result<Value, Status> {
+    let now = (call.core.clock)();
+    Ok(table::render(call.resource.columns(), objects, now, include(call)?, meta, true))
 }
 
 /// Where a chunked list continues: the revision of its first chunk and the last key returned.
@@ -164,9 +173,7 @@ pub(crate) fn list(call: &Call) -> Result<Response, Status> {
                 .map(|object| object_value(resource, object))
                 .collect();
             let values: Vec<&Value> = values.iter().collect();
-            let mut table = super::output::table(call, &values, true);
-            table["metadata"] = meta;
-            to_bytes(&table)
+            to_bytes(&render_table(call, &values, &meta)?)
         }
     };
     Ok(json_response(StatusCode::OK, body))

@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Call;
-use super::output::{Format, json_response, object_value, partial_metadata, table_for};
+use super::output::{Format, json_response, include, object_value, partial_metadata};
 use super::read::check_revision;
 use super::selection::Selection;
 use crate::builtin::Resource;
 use crate::status::Status;
+use crate::table::{self, Include};
 use crate::store::{Cursor, Event, EventKind, Object};
 
 /// How long a watch lasts if the client does not say.
@@ -30,7 +31,7 @@ struct Watch {
     selection: Selection,
     format: Format,
     core: Arc<super::Core>,
-    include: Option<String>,
+    include: Include,
     cursor: Cursor,
     /// Lines that are ready to be sent.
     ready: VecDeque<Bytes>,
@@ -103,7 +104,7 @@ pub(crate) fn watch(call: &Call) -> Result<Response, Status> {
         selection,
         format,
         core: call.core.clone(),
-        include: params.get("includeObject").map(str::to_owned),
+        include: include(call)?,
         cursor,
         ready: VecDeque::new(),
         bookmarks,
@@ -219,13 +220,9 @@ impl Watch {
             Format::Metadata => partial_metadata(&value),
             Format::Table => {
                 let columns = !std::mem::replace(&mut self.columns_sent, true);
-                table_for(
-                    &self.core,
-                    &self.resource,
-                    self.include.as_deref(),
-                    &[&value],
-                    columns,
-                )
+                let meta = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
+                let now = (self.core.clock)();
+                table::render(self.resource.columns(), &[&value], now, self.include, &meta, columns)
             }
         };
         Bytes::from(format!(
