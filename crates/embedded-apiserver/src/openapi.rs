@@ -4,6 +4,8 @@
 //! come from the Kubernetes types, those of custom resources from their definition. Operations
 //! say what clients ask of them: their kind, and that they take `fieldValidation`.
 
+mod merge_keys;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
@@ -214,7 +216,9 @@ impl Components {
         let (name, mut schema) = match (resource.schema, schema::root_of(gvk)) {
             (None, Some(name)) => {
                 let raw = schema::definitions().get(name).cloned().unwrap_or_default();
-                (name.to_owned(), convert(raw))
+                let mut schema = convert(raw);
+                merge_keys::mark(name, &mut schema);
+                (name.to_owned(), schema)
             }
             (given, _) => {
                 let reversed: Vec<&str> = gvk.group.split('.').rev().collect();
@@ -274,7 +278,8 @@ impl Components {
                 continue;
             }
             let raw = schema::definitions().get(&name).cloned();
-            let schema = convert(raw.unwrap_or_else(|| json!({"type": "object"})));
+            let mut schema = convert(raw.unwrap_or_else(|| json!({"type": "object"})));
+            merge_keys::mark(&name, &mut schema);
             // Inserted first, so that a schema that refers to itself ends.
             self.schemas.insert(name.clone(), Value::Null);
             self.want(&schema);

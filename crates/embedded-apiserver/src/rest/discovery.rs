@@ -8,9 +8,9 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Core, documents};
 use super::output::json_response;
 use super::path::Path;
+use super::{Core, documents};
 use crate::builtin::Resource;
 use crate::status::Status;
 

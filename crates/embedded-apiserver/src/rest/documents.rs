@@ -20,10 +20,7 @@ use crate::topology::Gvk;
 #[derive(Debug, Default)]
 pub(crate) struct Documents(Mutex<HashMap<(String, String), (String, Bytes)>>);
 
-fn with_described<T>(
-    resources: &[Arc<Resource>],
-    then: impl FnOnce(&[Described<'_>]) -> T,
-) -> T {
+fn with_described<T>(resources: &[Arc<Resource>], then: impl FnOnce(&[Described<'_>]) -> T) -> T {
     let kinds: Vec<Gvk> = resources.iter().map(|resource| resource.gvk()).collect();
     let described: Vec<Described<'_>> = resources
         .iter()
@@ -43,7 +40,11 @@ fn with_described<T>(
 pub(crate) fn index(core: &Core) -> Value {
     let groups = core.registry.groups();
     openapi::index(groups.iter().map(|((group, version), resources)| {
-        (group.as_str(), version.as_str(), with_described(resources, openapi::hash))
+        (
+            group.as_str(),
+            version.as_str(),
+            with_described(resources, openapi::hash),
+        )
     }))
 }
 
@@ -54,7 +55,11 @@ pub(crate) fn document(core: &Core, group: &str, version: &str) -> Result<Respon
     let resources = groups.get(&key).ok_or_else(Status::no_such_path)?;
     let (hash, body) = with_described(resources, |described| {
         let hash = openapi::hash(described);
-        let mut cache = core.documents.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = core
+            .documents
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match cache.get(&key) {
             Some((known, body)) if *known == hash => (hash, body.clone()),
             _ => {

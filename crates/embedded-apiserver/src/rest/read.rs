@@ -46,7 +46,14 @@ pub(crate) fn render_one(call: &Call, format: Format, value: &Value) -> Result<B
 
 fn render_table(call: &Call, objects: &[&Value], meta: &Value) -> Result<Value, Status> {
     let now = (call.core.clock)();
-    Ok(table::render(call.resource.columns(), objects, now, include(call)?, meta, true))
+    Ok(table::render(
+        call.resource.columns(),
+        objects,
+        now,
+        include(call)?,
+        meta,
+        true,
+    ))
 }
 
 /// Where a chunked list continues: the revision of its first chunk and the last key returned.

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Call;
-use super::output::{Format, json_response, include, object_value, partial_metadata};
+use super::output::{Format, include, json_response, object_value, partial_metadata};
 use super::read::check_revision;
 use super::selection::Selection;
 use crate::builtin::Resource;
 use crate::status::Status;
-use crate::table::{self, Include};
 use crate::store::{Cursor, Event, EventKind, Object};
+use crate::table::{self, Include};
 
 /// How long a watch lasts if the client does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -222,7 +222,14 @@ impl Watch {
                 let columns = !std::mem::replace(&mut self.columns_sent, true);
                 let meta = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
                 let now = (self.core.clock)();
-                table::render(self.resource.columns(), &[&value], now, self.include, &meta, columns)
+                table::render(
+                    self.resource.columns(),
+                    &[&value],
+                    now,
+                    self.include,
+                    &meta,
+                    columns,
+                )
             }
         };
         Bytes::from(format!(
