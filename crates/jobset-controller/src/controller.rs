@@ -122,7 +122,7 @@ impl Controller {
             clock: options.clock.clone(),
             status_interval: options.status_interval,
             confirmation_timeout: options.confirmation_timeout,
-            written: Mutex::new(HashMap::new()),
+            memory: Mutex::new(HashMap::new()),
         });
 
         // A plan made from half a cache would create what exists and delete what is needed.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::events::Recorder;
 use crate::executor::{Execution, Executor};
 use crate::index::{Index, Key, Snapshot};
+use crate::lock::lock;
 use crate::options::Clock;
 use crate::queue::{Lane, Queue};
 use crate::requests::{PatchKind, RequestError, Requests, Resource};
@@ -34,8 +35,17 @@ pub(crate) struct Reconciler {
     pub(crate) clock: Clock,
     pub(crate) status_interval: Duration,
     pub(crate) confirmation_timeout: Duration,
-    /// When the status of a JobSet was last written.
-    pub(crate) written: Mutex<HashMap<Key, Instant>>,
+    /// What is remembered from one look at a JobSet to the next.
+    pub(crate) memory: Mutex<HashMap<Key, Memory>>,
+}
+
+/// What is remembered of a JobSet. Losing it costs a status write and a log line.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// When the status was last written.
+    last_write: Option<Instant>,
+    /// Oddities that the log has been told of.
+    warned: Vec<String>,
 }
 
 /// What comes after a reconcile.
@@ -53,7 +63,7 @@ impl Reconciler {
     /// Looks at the JobSet once and does what is to be done.
     pub(crate) async fn reconcile(&self, key: &Key) -> Outcome {
         let Some(snapshot) = self.index.snapshot(key, self.confirmation_timeout) else {
-            crate::lock::lock(&self.written).remove(key);
+            lock(&self.memory).remove(key);
             return Outcome {
                 again: None,
                 retry: false,
@@ -79,9 +89,7 @@ impl Reconciler {
             claims: &snapshot.claims,
         };
         let mut plan = jobset_core::plan(&observed, &self.gates, self.clock.now());
-        for warning in &plan.warnings {
-            tracing::warn!(jobset = %key, "{warning}");
-        }
+        self.warn(key, std::mem::take(&mut plan.warnings));
 
         let steps = std::mem::take(&mut plan.steps);
         let execution = self.executor.run(jobset, steps).await;
@@ -96,7 +104,9 @@ impl Reconciler {
         }
 
         if let Some(status) = &settled.status {
-            let last_write = crate::lock::lock(&self.written).get(key).copied();
+            let last_write = lock(&self.memory)
+                .get(key)
+                .and_then(|memory| memory.last_write);
             let now = Instant::now();
             match decide(jobset, status, last_write, now, self.status_interval) {
                 Decision::Nothing => {}
@@ -174,7 +184,10 @@ impl Reconciler {
                 if revision == jobset.metadata.resource_version {
                     self.stats.noop_writes.add_one();
                 }
-                crate::lock::lock(&self.written).insert(key.clone(), Instant::now());
+                lock(&self.memory)
+                    .entry(key.clone())
+                    .or_default()
+                    .last_write = Some(Instant::now());
                 for concerned in self.index.wrote_jobset(&written) {
                     self.queue.add(&concerned, Lane::Live);
                 }
@@ -195,6 +208,22 @@ impl Reconciler {
         } else {
             tracing::warn!(jobset = %key, %error, "status not written");
         }
+    }
+
+    /// Logs what is odd about the objects, once as long as it stays the same.
+    fn warn(&self, key: &Key, warnings: Vec<String>) {
+        let mut memory = lock(&self.memory);
+        if warnings.is_empty() && !memory.contains_key(key) {
+            return;
+        }
+        let memory = memory.entry(key.clone()).or_default();
+        for warning in warnings
+            .iter()
+            .filter(|warning| !memory.warned.contains(warning))
+        {
+            tracing::warn!(jobset = %key, "{warning}");
+        }
+        memory.warned = warnings;
     }
 
     fn tell_failures(&self, key: &Key, jobset: &JobSet, execution: &Execution) {
