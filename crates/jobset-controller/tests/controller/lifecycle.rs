@@ -276,32 +276,32 @@ async fn leaves_jobsets_of_others_alone() {
     assert!(world.jobset("js").await.status.is_none());
 }
 
-/// A thousand Jobs: each created once, few status writes, no request that changes nothing.
+/// Many Jobs: each created once, few status writes, no request that changes nothing.
 #[tokio::test(start_paused = true)]
-async fn a_thousand_jobs_cost_a_thousand_creations() {
+async fn many_jobs_cost_one_creation_each() {
     let mut world = World::start().await;
-    world.create(jobset("js", &[("w", 1000)], json!({}))).await;
+    world.create(jobset("js", &[("w", 200)], json!({}))).await;
     world
         .until("all Jobs", || async {
-            (world.stats().creates() == 1001).then_some(())
+            (world.stats().creates() == 201).then_some(())
         })
         .await;
     let start = tokio::time::Instant::now();
-    for index in 0..1000 {
+    for index in 0..200 {
         world.run_job(&format!("js-w-{index}")).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     world
         .until("all ready", || async {
             let status = world.jobset("js").await.status?;
-            (status.replicated_jobs_status[0].ready == 1000).then_some(())
+            (status.replicated_jobs_status[0].ready == 200).then_some(())
         })
         .await;
     let seconds = start.elapsed().as_secs();
     world.assert_quiet().await;
     let stats = world.stats();
     let requests = stats.requests();
-    assert_eq!(requests[&("create", "jobs")], 1000);
+    assert_eq!(requests[&("create", "jobs")], 200);
     assert_eq!(
         stats.duplicate_creates() + stats.conflicts() + stats.noop_writes(),
         0
@@ -312,7 +312,7 @@ async fn a_thousand_jobs_cost_a_thousand_creations() {
         "{writes} status writes in {seconds} s"
     );
     assert!(
-        stats.reconciles() < 300,
+        stats.reconciles() < 200,
         "{} reconciles",
         stats.reconciles()
     );
