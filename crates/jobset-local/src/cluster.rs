@@ -153,16 +153,7 @@ impl Cluster {
             Runtime::Fake(_) => Cleaner::Directory(directory),
         };
 
-        let mut builder = ApiServer::builder();
-        if let Some(admission) = &options.admission {
-            builder = builder.admission(Arc::clone(admission));
-        }
-        let api = match &options.data_dir {
-            None => builder.build(),
-            Some(data_dir) => builder
-                .open(data_dir.join("objects"))
-                .map_err(io_error("open the data directory"))?,
-        };
+        let api = open_api(&options).await?;
         let client = client::in_process(api.router());
         for crd in &options.crds {
             crds::install(&client, crd).await?;
@@ -276,6 +267,27 @@ impl Cluster {
             Cleaner::Directory(directory) => drop(directory),
         });
         let _ = cleaned.await;
+    }
+}
+
+async fn open_api(options: &ClusterOptions) -> Result<ApiServer, Error> {
+    let builder = || match &options.admission {
+        Some(admission) => ApiServer::builder().admission(Arc::clone(admission)),
+        None => ApiServer::builder(),
+    };
+    let Some(data_dir) = &options.data_dir else {
+        return Ok(builder().build());
+    };
+    let mut patience = 20;
+    loop {
+        match builder().open(data_dir.join("objects")) {
+            // A cluster that was just stopped may still be letting go of it.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && patience > 0 => {
+                patience -= 1;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            other => return other.map_err(io_error("open the data directory")),
+        }
     }
 }
 

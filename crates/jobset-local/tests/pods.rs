@@ -7,11 +7,11 @@ use std::time::Duration;
 use jobset_local::cluster::{Cluster, ClusterOptions};
 use jobset_local::node::RestartBackoff;
 use k8s_openapi::api::core::v1::Pod;
-use serde_json::json;
 use machine::{
     cluster, create, ended, isolated, logs, options, output, phase, pod, pods, sh, shell,
     terminated, until,
 };
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exit_codes_and_output() {

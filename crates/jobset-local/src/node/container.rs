@@ -22,7 +22,7 @@ use crate::sandbox::protocol::{ContainerSpec, EXIT_CANNOT_START, MARKER, Mount, 
 /// Termination messages are cut after this many bytes, as the kubelet does.
 const TERMINATION_MESSAGE: usize = 4096;
 /// A `postStart` hook may take as long as it needs, within reason.
-const LONGEST_HOOK: Duration = Duration::from_secs(3600);
+const LONGEST_HOOK: Duration = Duration::from_hours(1);
 
 /// Everything a run needs; owned, because it outlives the worker's borrow.
 pub(crate) struct Start {

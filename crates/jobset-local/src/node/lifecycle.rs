@@ -28,8 +28,8 @@ impl Default for RestartBackoff {
     fn default() -> Self {
         Self {
             initial: Duration::from_secs(10),
-            max: Duration::from_secs(300),
-            reset_after: Duration::from_secs(600),
+            max: Duration::from_mins(5),
+            reset_after: Duration::from_mins(10),
         }
     }
 }
@@ -479,7 +479,7 @@ impl PodState {
         };
         let mains: Vec<_> = live(false).collect();
         if mains.is_empty() {
-            let last = live(true).last();
+            let last = live(true).next_back();
             decision
                 .stop
                 .extend(last.filter(|(_, (_, c))| !c.stopping).map(|(i, _)| i));

@@ -654,13 +654,13 @@ impl Worker {
             .set_ready(&self.name, ready && self.state.outcome.is_none());
         let api: Api<Pod> = Api::namespaced(self.node.client.clone(), &self.name.namespace);
         // The uid keeps a successor of the same name from being written to.
-        let patch = json!({"metadata": {"uid": self.name.uid}, "status": with_foreign_conditions(status.clone(), &self.pod)});
+        let patch = json!({"metadata": {"uid": self.name.uid}, "status": status});
         let params = PatchParams {
             field_manager: Some("kubelet".to_owned()),
             ..PatchParams::default()
         };
         match api
-            .patch_status(&self.name.name, &params, &Patch::Merge(&patch))
+            .patch_status(&self.name.name, &params, &Patch::Strategic(&patch))
             .await
         {
             Ok(_) => {
@@ -688,22 +688,6 @@ impl Worker {
                 .publish(self.pod.object_ref(&()), kind, reason, message);
         }
     }
-}
-
-/// Adds the conditions of others, which a JSON merge patch would remove.
-fn with_foreign_conditions(mut status: Value, pod: &Pod) -> Value {
-    let present = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
-    if let Some(Value::Array(list)) = status.get_mut("conditions") {
-        for condition in list.iter_mut().filter_map(Value::as_object_mut) {
-            condition.retain(|_, value| !value.is_null());
-        }
-        for foreign in present.into_iter().flatten() {
-            if !list.iter().any(|c| c["type"] == foreign.type_.as_str()) {
-                list.extend(serde_json::to_value(foreign));
-            }
-        }
-    }
-    status
 }
 
 /// Whether a container has nothing to tell yet.

@@ -1,5 +1,6 @@
 //! Probes and hooks: asking a container how it is, telling it what happens.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
@@ -290,14 +291,11 @@ fn http_request(action: &HTTPGetAction, host: &str, port: u16, path: &str) -> St
     let clean = |text: &str| text.replace(['\r', '\n'], " ");
     let mut request = format!("GET {} HTTP/1.1\r\n", clean(&path));
     if !headers.iter().any(|h| h.name.eq_ignore_ascii_case("host")) {
-        request.push_str(&format!("Host: {host}:{port}\r\n"));
+        let _ = write!(request, "Host: {host}:{port}\r\n");
     }
     for header in headers {
-        request.push_str(&format!(
-            "{}: {}\r\n",
-            clean(&header.name),
-            clean(&header.value)
-        ));
+        let (name, value) = (clean(&header.name), clean(&header.value));
+        let _ = write!(request, "{name}: {value}\r\n");
     }
     request.push_str("User-Agent: kube-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n");
     request

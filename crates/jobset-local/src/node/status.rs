@@ -179,22 +179,20 @@ fn container(
     let mut last = c.last.as_ref();
     let shown = match &c.run {
         Run::Running { since } => json!({"running": {"startedAt": time(*since)}}),
-        Run::Ended(ended) => match state.will_restart(unit, c) {
-            false => json!({"terminated": terminated(ended)}),
-            true => {
-                last = Some(ended);
-                let delay = c.backoff(around.backoff).as_secs();
-                let meta = &around.pod.metadata;
-                let message = format!(
-                    "back-off {delay}s restarting failed container={} pod={}_{}({})",
-                    unit.name,
-                    meta.name.as_deref().unwrap_or_default(),
-                    meta.namespace.as_deref().unwrap_or_default(),
-                    meta.uid.as_deref().unwrap_or_default(),
-                );
-                json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}})
-            }
-        },
+        Run::Ended(ended) if state.will_restart(unit, c) => {
+            last = Some(ended);
+            let delay = c.backoff(around.backoff).as_secs();
+            let meta = &around.pod.metadata;
+            let message = format!(
+                "back-off {delay}s restarting failed container={} pod={}_{}({})",
+                unit.name,
+                meta.name.as_deref().unwrap_or_default(),
+                meta.namespace.as_deref().unwrap_or_default(),
+                meta.uid.as_deref().unwrap_or_default(),
+            );
+            json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}})
+        }
+        Run::Ended(ended) => json!({"terminated": terminated(ended)}),
         Run::Waiting { reason, message } => {
             let idle = if state.initialized || unit.role != Role::Main {
                 "ContainerCreating"

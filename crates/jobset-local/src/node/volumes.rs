@@ -381,7 +381,7 @@ fn check_host_path(source: &HostPathVolumeSource) -> Result<PathBuf, String> {
     let path = PathBuf::from(&source.path);
     let kind = source.type_.as_deref().unwrap_or_default();
     let missing = !path.exists();
-    let create = |made: io::Result<()>| made.map_err(|e| format!("hostPath {path:?}: {e}"));
+    let create = |made: io::Result<()>| made.map_err(|e| format!("hostPath {}: {e}", source.path));
     match kind {
         "DirectoryOrCreate" if missing => {
             create(DirBuilder::new().recursive(true).mode(0o755).create(&path))?;
@@ -398,7 +398,7 @@ fn check_host_path(source: &HostPathVolumeSource) -> Result<PathBuf, String> {
         _ => {}
     }
     let found = fs::metadata(&path)
-        .map_err(|e| format!("hostPath {path:?}: {e}"))?
+        .map_err(|e| format!("hostPath {}: {e}", source.path))?
         .file_type();
     let fits = match kind {
         "Directory" | "DirectoryOrCreate" => found.is_dir(),

@@ -274,8 +274,8 @@ fn start_failure(spec: &ContainerSpec, error: &io::Error) -> Report {
     let command = spec.argv.first().map_or("", String::as_str);
     if !spec.cwd.is_dir() {
         let message = format!(
-            "working directory {:?} does not exist on this host",
-            spec.cwd
+            "working directory {} does not exist on this host",
+            spec.cwd.display()
         );
         return Report::StartFailed {
             code: EXIT_CANNOT_START,

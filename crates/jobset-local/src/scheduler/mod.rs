@@ -75,6 +75,11 @@ struct Pending {
     parked: bool,
 }
 
+/// A Pod and its node.
+type Placement = (Arc<Pod>, String);
+/// A Pod and why it has no node.
+type Complaint = (Arc<Pod>, String);
+
 #[derive(Default)]
 struct State {
     nodes: BTreeMap<String, NodeView>,
@@ -164,7 +169,7 @@ impl Scheduler {
             Event::Init => state.listed.clear(),
             Event::InitApply(pod) => {
                 state.listed.extend(pod.metadata.uid.clone());
-                self.take_in(&mut state, pod);
+                state.take_in(pod);
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut state.listed);
@@ -174,73 +179,11 @@ impl Scheduler {
                     state.forget(&uid);
                 }
             }
-            Event::Apply(pod) => self.take_in(&mut state, pod),
+            Event::Apply(pod) => state.take_in(pod),
             Event::Delete(pod) => state.forget(pod.metadata.uid.as_deref().unwrap_or_default()),
         }
         drop(state);
         self.work.notify_one();
-    }
-
-    fn take_in(&self, state: &mut State, mut pod: Pod) {
-        let uid = pod.metadata.uid.clone().unwrap_or_default();
-        let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
-        let over = matches!(phase, Some("Succeeded" | "Failed"));
-        let spec = pod.spec.as_ref();
-        if over
-            || (pod.metadata.deletion_timestamp.is_some()
-                && spec.is_none_or(|s| s.node_name.is_none()))
-        {
-            state.forget(&uid);
-            return;
-        }
-        if let Some(node) = spec.and_then(|s| s.node_name.clone()) {
-            state.unqueue(&uid);
-            state.binding.remove(&uid);
-            if !state.placed.contains_key(&uid) {
-                let demand = fit::Demand::of(&pod);
-                state.place(&uid, &node, demand);
-            }
-            return;
-        }
-        if spec
-            .and_then(|s| s.scheduler_name.as_deref())
-            .is_some_and(|n| n != "default-scheduler")
-            || state.binding.contains(&uid)
-        {
-            return;
-        }
-        let gated = spec
-            .and_then(|s| s.scheduling_gates.as_ref())
-            .is_some_and(|g| !g.is_empty());
-        if gated {
-            state.unqueue(&uid);
-            return;
-        }
-        pod.metadata.managed_fields = None;
-        let pod = Arc::new(pod);
-        match state.order_of.get(&uid).copied() {
-            Some(order) => {
-                if let Some(pending) = state.pending.get_mut(&order) {
-                    let same = pending.pod.metadata.generation == pod.metadata.generation
-                        && pending.pod.spec == pod.spec;
-                    pending.parked &= same;
-                    pending.pod = pod;
-                }
-            }
-            None => {
-                let order = state.next;
-                state.next += 1;
-                state.order_of.insert(uid, order);
-                state.pending.insert(
-                    order,
-                    Pending {
-                        pod,
-                        said: None,
-                        parked: false,
-                    },
-                );
-            }
-        }
     }
 
     async fn place_all(self: Arc<Self>) {
@@ -270,7 +213,7 @@ impl Scheduler {
     }
 
     /// Reserves places for the Pods that fit, and says of the others why they do not.
-    fn decide(&self) -> (Vec<(Arc<Pod>, String)>, Vec<(Arc<Pod>, String)>) {
+    fn decide(&self) -> (Vec<Placement>, Vec<Complaint>) {
         let mut guard = self.state();
         let state = &mut *guard;
         let (mut bindings, mut complaints) = (Vec::new(), Vec::new());
@@ -344,7 +287,7 @@ impl Scheduler {
                 if state.binding.contains(&uid) {
                     state.forget(&uid);
                     let pod = Arc::unwrap_or_clone(pod);
-                    self.take_in(&mut state, pod);
+                    state.take_in(pod);
                 }
                 drop(state);
                 self.work.notify_one();
@@ -381,6 +324,69 @@ impl Scheduler {
 }
 
 impl State {
+    /// Takes in what a Pod is now.
+    fn take_in(&mut self, mut pod: Pod) {
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+        let over = matches!(phase, Some("Succeeded" | "Failed"));
+        let spec = pod.spec.as_ref();
+        if over
+            || (pod.metadata.deletion_timestamp.is_some()
+                && spec.is_none_or(|s| s.node_name.is_none()))
+        {
+            self.forget(&uid);
+            return;
+        }
+        if let Some(node) = spec.and_then(|s| s.node_name.clone()) {
+            self.unqueue(&uid);
+            self.binding.remove(&uid);
+            if !self.placed.contains_key(&uid) {
+                let demand = fit::Demand::of(&pod);
+                self.place(&uid, &node, demand);
+            }
+            return;
+        }
+        if spec
+            .and_then(|s| s.scheduler_name.as_deref())
+            .is_some_and(|n| n != "default-scheduler")
+            || self.binding.contains(&uid)
+        {
+            return;
+        }
+        let gated = spec
+            .and_then(|s| s.scheduling_gates.as_ref())
+            .is_some_and(|g| !g.is_empty());
+        if gated {
+            self.unqueue(&uid);
+            return;
+        }
+        pod.metadata.managed_fields = None;
+        let pod = Arc::new(pod);
+        match self.order_of.get(&uid).copied() {
+            Some(order) => {
+                if let Some(pending) = self.pending.get_mut(&order) {
+                    let same = pending.pod.metadata.generation == pod.metadata.generation
+                        && pending.pod.spec == pod.spec;
+                    pending.parked &= same;
+                    pending.pod = pod;
+                }
+            }
+            None => {
+                let order = self.next;
+                self.next += 1;
+                self.order_of.insert(uid, order);
+                self.pending.insert(
+                    order,
+                    Pending {
+                        pod,
+                        said: None,
+                        parked: false,
+                    },
+                );
+            }
+        }
+    }
+
     fn place(&mut self, uid: &str, node: &str, demand: fit::Demand) {
         if let Some(view) = self.nodes.get_mut(node) {
             view.add(&demand);

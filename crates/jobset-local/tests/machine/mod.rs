@@ -1,5 +1,10 @@
 //! A cluster per test, and how to talk to it.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "test code; each test file uses a part of it"
+)]
 
 use std::time::Duration;
 
@@ -11,7 +16,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 /// Longer than anything here takes; only a hang reaches it.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 pub(crate) fn options() -> ClusterOptions {
     ClusterOptions {
