@@ -2,6 +2,10 @@
 
 /// One kind.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "kind is the name of the manifest's field"
+)]
 pub(crate) struct Kind {
     pub(crate) api_version: &'static str,
     pub(crate) kind: &'static str,

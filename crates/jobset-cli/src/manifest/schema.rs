@@ -71,7 +71,7 @@ fn message(error: &FieldError, body: &Value) -> String {
 
 /// The value at a field path.
 fn value_at<'a>(body: &'a Value, path: &str) -> Option<&'a Value> {
-    let pointer = path.replace('.', "/").replace('[', "/").replace(']', "");
+    let pointer = path.replace(['.', '['], "/").replace(']', "");
     body.pointer(&format!("/{pointer}"))
 }
 

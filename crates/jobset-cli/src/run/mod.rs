@@ -107,7 +107,7 @@ async fn run(args: &RunArgs, documents: Vec<Document>, start: Instant) -> anyhow
             };
             session.end(exit, &engine)?;
             if args.keep && exit != Exit::Interrupted {
-                keep(&cluster.kubeconfig, own_kubeconfig.is_some())?;
+                keep(cluster.kubeconfig.as_deref(), own_kubeconfig.is_some())?;
                 tokio::select! {
                     result = &mut interrupted => result?,
                     () = session.stay() => {}
@@ -131,7 +131,7 @@ async fn run(args: &RunArgs, documents: Vec<Document>, start: Instant) -> anyhow
 }
 
 /// Says how the cluster that stays can be reached.
-fn keep(kubeconfig: &Option<std::path::PathBuf>, temporary: bool) -> anyhow::Result<()> {
+fn keep(kubeconfig: Option<&std::path::Path>, temporary: bool) -> anyhow::Result<()> {
     if let Some(path) = kubeconfig {
         let path = std::path::absolute(path).context("cannot find the present directory")?;
         eprintln!("\nThe cluster stays up until Ctrl-C. In another terminal:\n");
@@ -258,7 +258,7 @@ impl Session {
         }
         self.printer.clear();
         if self.json {
-            self.printer.err(&text);
+            Printer::err(&text);
         } else {
             self.printer.out(&text);
         }
@@ -299,7 +299,7 @@ impl Session {
         } else {
             style::paint("jobset:", "1", style::enabled())
         };
-        self.printer.err(&format!("{head} {}\n", notice.text));
+        Printer::err(&format!("{head} {}\n", notice.text));
     }
 
     /// Prints what is left of the logs, then the result.
@@ -335,7 +335,7 @@ impl Session {
             Exit::Interrupted => text.push_str("\ninterrupted\n"),
             _ => {}
         }
-        self.printer.err(&text);
+        Printer::err(&text);
         Ok(())
     }
 }

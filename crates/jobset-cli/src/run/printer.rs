@@ -63,7 +63,7 @@ impl Printer {
     }
 
     /// Prints to standard error.
-    pub(super) fn err(&mut self, text: &str) {
+    pub(super) fn err(text: &str) {
         // Nowhere is left to say that standard error is gone.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
