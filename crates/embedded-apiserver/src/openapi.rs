@@ -310,10 +310,11 @@ fn convert(value: Value) -> Value {
                 .into_iter()
                 .map(|(key, value)| (key, convert(value)))
                 .collect();
-            if converted.len() > 1 && converted.get("$ref").is_some_and(Value::is_string) {
-                if let Some(target) = converted.remove("$ref") {
-                    converted.insert("allOf".to_owned(), json!([{"$ref": target}]));
-                }
+            if converted.len() > 1
+                && converted.get("$ref").is_some_and(Value::is_string)
+                && let Some(target) = converted.remove("$ref")
+            {
+                converted.insert("allOf".to_owned(), json!([{"$ref": target}]));
             }
             Value::Object(converted)
         }

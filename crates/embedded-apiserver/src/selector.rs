@@ -63,12 +63,12 @@ impl LabelSelector {
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         let mut tokens = Tokens { rest: text };
         let mut requirements = Vec::new();
-        if tokens.peek()? == Token::End {
+        if tokens.peek() == Token::End {
             return Ok(Self::default());
         }
         loop {
             requirements.push(requirement(&mut tokens)?);
-            match tokens.next()? {
+            match tokens.next() {
                 Token::End => return Ok(Self(requirements)),
                 Token::Comma => {}
                 other => return error(format!("found '{other}', expected: ',' or the end")),
@@ -184,11 +184,11 @@ struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    fn peek(&self) -> Result<Token<'a>, SelectorError> {
+    fn peek(&self) -> Token<'a> {
         Tokens { rest: self.rest }.next()
     }
 
-    fn next(&mut self) -> Result<Token<'a>, SelectorError> {
+    fn next(&mut self) -> Token<'a> {
         self.rest = self.rest.trim_start();
         const SYMBOLS: &[(&str, Token<'static>)] = &[
             ("!=", Token::NotEqual),
@@ -202,12 +202,12 @@ impl<'a> Tokens<'a> {
             (")", Token::Close),
         ];
         if self.rest.is_empty() {
-            return Ok(Token::End);
+            return Token::End;
         }
         for &(text, token) in SYMBOLS {
             if let Some(rest) = self.rest.strip_prefix(text) {
                 self.rest = rest;
-                return Ok(token);
+                return token;
             }
         }
         let end = self
@@ -216,21 +216,21 @@ impl<'a> Tokens<'a> {
             .unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
-        Ok(Token::Word(word))
+        Token::Word(word)
     }
 }
 
 fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, SelectorError> {
     let mut missing = false;
     let key = loop {
-        match tokens.next()? {
+        match tokens.next() {
             Token::Bang if !missing => missing = true,
             Token::Word(word) => break word,
             other => return error(format!("found '{other}', expected: !, identifier")),
         }
     };
     check_key(key)?;
-    let test = match tokens.peek()? {
+    let test = match tokens.peek() {
         Token::Comma | Token::End => {
             if missing {
                 Test::Missing
@@ -240,27 +240,27 @@ fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, SelectorError> {
         }
         other if missing => return error(format!("found '{other}', expected: ',' or the end")),
         Token::Equal => {
-            tokens.next()?;
+            tokens.next();
             Test::In(BTreeSet::from([value(tokens)?]))
         }
         Token::NotEqual => {
-            tokens.next()?;
+            tokens.next();
             Test::NotIn(BTreeSet::from([value(tokens)?]))
         }
         Token::Greater => {
-            tokens.next()?;
+            tokens.next();
             Test::Greater(bound(tokens)?)
         }
         Token::Less => {
-            tokens.next()?;
+            tokens.next();
             Test::Less(bound(tokens)?)
         }
         Token::Word("in") => {
-            tokens.next()?;
+            tokens.next();
             Test::In(values(tokens)?)
         }
         Token::Word("notin") => {
-            tokens.next()?;
+            tokens.next();
             Test::NotIn(values(tokens)?)
         }
         other => {
@@ -277,9 +277,9 @@ fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, SelectorError> {
 
 /// A value, which may be empty and may be any word, `in` too.
 fn value(tokens: &mut Tokens<'_>) -> Result<String, SelectorError> {
-    match tokens.peek()? {
+    match tokens.peek() {
         Token::Word(word) => {
-            tokens.next()?;
+            tokens.next();
             check_value(word)?;
             Ok(word.to_owned())
         }
@@ -298,14 +298,14 @@ fn bound(tokens: &mut Tokens<'_>) -> Result<i64, SelectorError> {
 }
 
 fn values(tokens: &mut Tokens<'_>) -> Result<BTreeSet<String>, SelectorError> {
-    match tokens.next()? {
+    match tokens.next() {
         Token::Open => {}
         other => return error(format!("found '{other}', expected: '('")),
     }
     let mut values = BTreeSet::new();
     loop {
         values.insert(value(tokens)?);
-        match tokens.next()? {
+        match tokens.next() {
             Token::Comma => {}
             Token::Close => return Ok(values),
             other => return error(format!("found '{other}', expected: ',' or ')'")),

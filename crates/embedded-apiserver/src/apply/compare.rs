@@ -168,6 +168,8 @@ fn whole(value: &Value, at: Topology<'_>) -> FieldSet {
     set
 }
 
+/// Without the fields nobody owns. The object itself and its metadata, which are always there, are
+/// no fields either.
 fn without_unowned(mut set: FieldSet) -> FieldSet {
     for name in UNOWNED {
         set.remove_child(&format!("f:{name}"));
@@ -176,13 +178,10 @@ fn without_unowned(mut set: FieldSet) -> FieldSet {
         for name in UNOWNED_METADATA {
             metadata.remove_child(&format!("f:{name}"));
         }
-        // Metadata itself is always there.
-        let mut kept = FieldSet::default();
-        for (name, child) in metadata.children() {
-            kept.insert(name.clone(), child.clone());
-        }
-        set.insert("f:metadata".to_owned(), kept);
+        metadata.unmark();
+        set.insert("f:metadata".to_owned(), metadata);
     }
+    set.unmark();
     set
 }
 
@@ -190,14 +189,7 @@ fn without_unowned(mut set: FieldSet) -> FieldSet {
 pub(super) fn changes(old: &Value, new: &Value, at: Topology<'_>) -> Changes {
     let mut found = compare(old, new, at);
     for set in [&mut found.added, &mut found.modified, &mut found.removed] {
-        let mut stripped = without_unowned(std::mem::take(set));
-        // The object itself is nobody's field.
-        let mut root = FieldSet::default();
-        for (name, child) in stripped.children() {
-            root.insert(name.clone(), child.clone());
-        }
-        std::mem::swap(&mut stripped, &mut root);
-        *set = stripped;
+        *set = without_unowned(std::mem::take(set));
     }
     found
 }

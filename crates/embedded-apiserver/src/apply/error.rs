@@ -11,7 +11,7 @@ pub struct Conflict {
     pub api_version: String,
     /// Through which subresource; empty for none.
     pub subresource: String,
-    /// Whether the owner applied, or updated and when.
+    /// When the owner updated the object, if known; `None` for an owner that applied.
     pub updated_at: Option<String>,
     /// Path of the field, such as `.spec.containers[name="app"].image`.
     pub field: String,
@@ -20,17 +20,16 @@ pub struct Conflict {
 impl Conflict {
     /// With whom: the message of a status cause of type `FieldManagerConflict`.
     pub fn message(&self) -> String {
-        let mut message = format!("conflict with {:?}", self.manager);
-        if !self.subresource.is_empty() {
-            message.push_str(&format!(" with subresource {:?}", self.subresource));
-        }
-        if let Some(time) = &self.updated_at {
-            message.push_str(&format!(" using {}", self.api_version));
-            if !time.is_empty() {
-                message.push_str(&format!(" at {time}"));
-            }
-        }
-        message
+        let subresource = match self.subresource.as_str() {
+            "" => String::new(),
+            name => format!(" with subresource {name:?}"),
+        };
+        let written = match self.updated_at.as_deref() {
+            None => String::new(),
+            Some("") => format!(" using {}", self.api_version),
+            Some(time) => format!(" using {} at {time}", self.api_version),
+        };
+        format!("conflict with {:?}{subresource}{written}", self.manager)
     }
 }
 

@@ -74,6 +74,10 @@ impl FieldSet {
         self.member = true;
     }
 
+    pub(super) fn unmark(&mut self) {
+        self.member = false;
+    }
+
     pub(super) fn child(&self, element: &str) -> Option<&Self> {
         self.children.get(element)
     }

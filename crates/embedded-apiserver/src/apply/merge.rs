@@ -1,9 +1,10 @@
 //! Laying an applied configuration over an object.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use super::compare::elements;
-use crate::patch::merge_order;
 use crate::topology::Topology;
 
 /// The old object with everything the configuration says. Nothing is removed here.
@@ -26,30 +27,50 @@ pub(super) fn merge(old: &Value, applied: &Value, at: Topology<'_>) -> Value {
             else {
                 return applied.clone();
             };
-            let position = |name: &String| old_names.iter().position(|old| old == name);
-            let merged = names
-                .iter()
-                .zip(wanted)
-                .map(|(name, value)| {
-                    let value = match position(name) {
-                        Some(index) => merge(&before[index], value, at.item()),
-                        None => value.clone(),
-                    };
-                    (name.clone(), value)
-                })
-                .collect();
-            let others = old_names
-                .iter()
-                .zip(before)
-                .enumerate()
-                .filter(|(_, (name, _))| !names.contains(name))
-                .map(|(index, (name, value))| (index, (name.clone(), value.clone())))
-                .collect();
-            let ordered = merge_order(merged, others, |(name, _)| position(name));
-            Value::Array(ordered.into_iter().map(|(_, value)| value).collect())
+            merge_lists((&old_names, before), (&names, wanted), at)
         }
         _ => applied.clone(),
     }
+}
+
+/// Merges keyed lists, given as the names of their elements and the elements.
+///
+/// The configuration's order holds for its own elements. An element only the object has stays after
+/// the one it followed; new elements come after those the object had at that place.
+fn merge_lists(
+    (old_names, old): (&[String], &[Value]),
+    (names, wanted): (&[String], &[Value]),
+    at: Topology<'_>,
+) -> Value {
+    let positions: HashMap<&String, usize> = old_names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| (name, index))
+        .collect();
+    let named: HashSet<&String> = names.iter().collect();
+    let mut merged = Vec::with_capacity(old.len() + wanted.len());
+    let mut done = HashSet::new();
+    let mut next = 0;
+    let mut take_others = |merged: &mut Vec<Value>, done: &HashSet<&String>| {
+        while let Some(name) = old_names.get(next) {
+            if !named.contains(name) {
+                merged.push(old[next].clone());
+            } else if !done.contains(name) {
+                return;
+            }
+            next += 1;
+        }
+    };
+    for (name, value) in names.iter().zip(wanted) {
+        take_others(&mut merged, &done);
+        merged.push(match positions.get(name) {
+            Some(&index) => merge(&old[index], value, at.item()),
+            None => value.clone(),
+        });
+        done.insert(name);
+    }
+    take_others(&mut merged, &done);
+    Value::Array(merged)
 }
 
 /// A null in a configuration means that the field is not applied, unless null is a value there.

@@ -6,7 +6,6 @@
 mod order;
 mod strategic;
 
-pub(crate) use order::merge_order;
 pub use strategic::strategic_merge;
 
 use serde_json::Value;
@@ -48,4 +47,4 @@ pub fn merge_patch(original: &Value, patch: &Value) -> Result<Value, PatchError>
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

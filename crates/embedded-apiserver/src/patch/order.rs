@@ -6,7 +6,7 @@
 /// other side has, as (position in the old list, element), ascending. `position` tells where a
 /// wanted element was in the old list. The wanted order is kept, and every other element stays
 /// before those wanted elements that it preceded in the old list.
-pub(crate) fn merge_order<T>(
+pub(super) fn merge_order<T>(
     wanted: Vec<T>,
     others: Vec<(usize, T)>,
     position: impl Fn(&T) -> Option<usize>,

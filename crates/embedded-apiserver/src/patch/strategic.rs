@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{PatchError, merge_order};
+use super::PatchError;
+use super::order::merge_order;
 use crate::topology::{Gvk, MergeRule, Topology};
 
 const DIRECTIVE: &str = "$patch";

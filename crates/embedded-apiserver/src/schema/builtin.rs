@@ -15,7 +15,7 @@ use crate::topology::Gvk;
 const COMPONENTS: &str = "/components/schemas";
 
 /// Group, version, kind, and the definition of each built-in kind.
-const ROOTS: &[(&str, &str, &str, &str)] = &[
+pub(super) const ROOTS: &[(&str, &str, &str, &str)] = &[
     ("", "v1", "ConfigMap", "io.k8s.api.core.v1.ConfigMap"),
     ("", "v1", "Endpoints", "io.k8s.api.core.v1.Endpoints"),
     ("", "v1", "Event", "io.k8s.api.core.v1.Event"),

@@ -115,8 +115,7 @@ impl Schema {
         }
     }
 
-    /// Fills in defaults: for absent fields, and for nulls where the schema allows no null. Other
-    /// nulls that the schema does not allow and has no default for stay, for validation to see.
+    /// Fills in defaults: for absent fields, and for nulls where the schema allows no null.
     pub fn default(&self, object: &mut Value) {
         self.default_at(self.root(), object);
     }
@@ -212,9 +211,9 @@ impl Schema {
         }
     }
 
-    /// Removes nulls that stand for absent fields: those the schema does not allow. Kubernetes
-    /// does this for custom resources before validation where the field has a default or is not
-    /// nullable and not required.
+    /// Removes properties that are null although the schema does not allow null: such a null stands
+    /// for an absent field. Called after [`Schema::default`], which gives some of them a value.
+    /// Nulls in lists and maps stay, for validation to see.
     pub fn drop_nulls(&self, object: &mut Value) {
         self.drop_nulls_at(self.root(), object);
     }
@@ -224,9 +223,9 @@ impl Schema {
             Value::Object(map) => self.drop_nulls_in(node, map),
             Value::Array(items) => {
                 if let Some(child) = self.item(node) {
-                    items
-                        .iter_mut()
-                        .for_each(|item| self.drop_nulls_at(child, item));
+                    for item in items {
+                        self.drop_nulls_at(child, item);
+                    }
                 }
             }
             _ => {}
@@ -235,11 +234,11 @@ impl Schema {
 
     fn drop_nulls_in(&self, node: &Node, map: &mut Map<String, Value>) {
         map.retain(|name, value| {
-            let Some(raw) = node.properties.get(name) else {
+            let Some(child) = node.properties.get(name) else {
                 return true;
             };
-            let child = self.resolve(raw);
-            !value.is_null() || child.nullable || child.preserve || child.default.is_none()
+            let child = self.resolve(child);
+            !value.is_null() || child.nullable || child.preserve
         });
         for (name, value) in map.iter_mut() {
             if let Some(child) = self.field(node, name) {

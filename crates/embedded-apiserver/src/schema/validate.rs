@@ -124,37 +124,10 @@ impl Validator<'_> {
                     }
                 }
                 if !self.types_only {
-                    self.unique(node, items, path, errors);
+                    unique(node, items, path, errors);
                 }
             }
             _ => {}
-        }
-    }
-
-    fn unique(&self, node: &Node, items: &[Value], path: &str, errors: &mut Vec<FieldError>) {
-        let mut seen = HashSet::new();
-        for (index, item) in items.iter().enumerate() {
-            let id = match &node.list_type {
-                ListType::Atomic => {
-                    if !node
-                        .limits
-                        .as_ref()
-                        .is_some_and(|limits| limits.unique_items)
-                    {
-                        return;
-                    }
-                    item.clone()
-                }
-                ListType::Set => item.clone(),
-                ListType::Map(keys) => keys
-                    .iter()
-                    .map(|key| (key.clone(), item[key].clone()))
-                    .collect(),
-            };
-            if !seen.insert(id.to_string()) {
-                let at = join_key(path, &index.to_string());
-                errors.push(FieldError::new(&at, ErrorKind::Duplicate, Some(id), ""));
-            }
         }
     }
 
@@ -336,6 +309,34 @@ impl Validator<'_> {
     }
 }
 
+/// Refuses what occurs twice in a set or keyed list.
+fn unique(node: &Node, items: &[Value], path: &str, errors: &mut Vec<FieldError>) {
+    let mut seen = HashSet::new();
+    for (index, item) in items.iter().enumerate() {
+        let id = match &node.list_type {
+            ListType::Atomic => {
+                if !node
+                    .limits
+                    .as_ref()
+                    .is_some_and(|limits| limits.unique_items)
+                {
+                    return;
+                }
+                item.clone()
+            }
+            ListType::Set => item.clone(),
+            ListType::Map(keys) => keys
+                .iter()
+                .map(|key| (key.clone(), item[key].clone()))
+                .collect(),
+        };
+        if !seen.insert(id.to_string()) {
+            let at = join_key(path, &index.to_string());
+            errors.push(FieldError::new(&at, ErrorKind::Duplicate, Some(id), ""));
+        }
+    }
+}
+
 fn wrong_type(path: &str, expected: &str, value: &Value) -> FieldError {
     let at = shown(path);
     let found = type_name(value);
@@ -388,12 +389,9 @@ fn bad_format(format: &str, value: &Value) -> Option<&'static str> {
             (!fits).then_some("integer")
         }
         ("int64", Value::Number(number)) => {
+            let whole = -9.223_372_036_854_776e18..9.223_372_036_854_776e18;
             let fits = number.is_i64()
-                || number.as_f64().is_some_and(|n| {
-                    number.is_f64()
-                        && n >= -9.223_372_036_854_776e18
-                        && n < 9.223_372_036_854_776e18
-                });
+                || (number.is_f64() && number.as_f64().is_some_and(|n| whole.contains(&n)));
             (!fits).then_some("integer")
         }
         ("date-time", Value::String(text)) => {
