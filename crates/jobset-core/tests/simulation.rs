@@ -7,7 +7,7 @@
 
 mod world;
 
-use jobset_api::{Feature, FeatureGates, conditions};
+use jobset_api::{Feature, FeatureGates, ReplicatedJob, conditions};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use world::{Faults, Tick, World};
@@ -18,7 +18,11 @@ enum Op {
     SyncJobSet,
     SyncJobs,
     Reconcile(Faults),
+    /// Both caches catch up, then a reconcile without faults.
+    Round,
     Tick(usize, Tick),
+    /// The same happens to every Job.
+    TickAll(Tick),
     Suspend(bool),
     DeleteByUser(usize),
 }
@@ -45,7 +49,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => Just(Op::SyncJobSet),
         3 => Just(Op::SyncJobs),
         8 => faults.prop_map(Op::Reconcile),
+        10 => Just(Op::Round),
         16 => (0..20_usize, tick).prop_map(|(n, t)| Op::Tick(n, t)),
+        4 => Just(Op::TickAll(Tick::Start)),
         1 => any::<bool>().prop_map(Op::Suspend),
         1 => (0..20_usize).prop_map(Op::DeleteByUser),
     ];
@@ -138,7 +144,7 @@ fn can_complete(world: &World) -> bool {
         world
             .jobset
             .replicated_job(name)
-            .map_or(0, |r| r.replicas())
+            .map_or(0, ReplicatedJob::replicas)
     };
     let total: i32 = ["a", "b", "c"].into_iter().map(replicas).sum();
     let any_of_none = spec.success_policy.as_ref().is_some_and(|policy| {
@@ -189,7 +195,13 @@ fn run(spec: Value, gate: bool, ops: Vec<Op>) {
             Op::Reconcile(faults) => {
                 world.reconcile(faults);
             }
+            Op::Round => {
+                world.sync_jobset();
+                world.sync_jobs();
+                world.reconcile(Faults::default());
+            }
             Op::Tick(nth, tick) => world.tick(nth, tick),
+            Op::TickAll(tick) => (0..world.jobs.len()).for_each(|nth| world.tick(nth, tick)),
             Op::Suspend(on) => world.set_suspend(on),
             Op::DeleteByUser(nth) => world.delete_by_user(nth),
         }

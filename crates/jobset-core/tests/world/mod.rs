@@ -376,7 +376,7 @@ impl World {
             == Some(&RestartStrategy::BlockingRecreate)
         {
             let with_pods = self.jobs.values().filter(|job| job.pods > 0);
-            let attempts: BTreeSet<i64> = with_pods.map(|job| Self::attempt(job)).collect();
+            let attempts: BTreeSet<i64> = with_pods.map(Self::attempt).collect();
             assert!(attempts.len() <= 1, "I7: {attempts:?}");
         }
     }
