@@ -1,12 +1,11 @@
 //! `cargo xtask generate`: files made from code.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
+
+use crate::root;
 
 /// A file and what it shall hold.
 struct Generated {
@@ -89,12 +88,6 @@ fn yaml(value: &Value) -> anyhow::Result<String> {
         bail!("the YAML writer changed the value");
     }
     Ok(text)
-}
-
-/// Root of the workspace.
-fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Developer commands, run as `cargo xtask COMMAND`.
 
 mod generate;
+mod kubectl;
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -28,12 +32,31 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Print the path of a kubectl for the integration tests.
+    ///
+    /// That is the one on PATH. If there is none, it is built with Go from the module in
+    /// tests/kube/kubectl, which pins its version, into the user's cache directory.
+    #[command(after_help = "Examples:
+  cargo xtask kubectl
+  PATH=\"$(dirname \"$(cargo xtask kubectl --build)\"):$PATH\" cargo test --workspace")]
+    Kubectl {
+        /// Do not look on PATH.
+        #[arg(long)]
+        build: bool,
+    },
+}
+
+/// Root of the workspace.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
 }
 
 #[expect(clippy::print_stderr, reason = "errors of a command")]
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Generate { check } => generate::run(check),
+        Command::Kubectl { build } => kubectl::run(build),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
