@@ -53,7 +53,7 @@ async fn a_tcp_connection_by_name() {
         .output()
         .is_ok_and(|o| o.status.success())
     {
-        eprintln!("SKIPPED: there is no python3");
+        machine::skip("there is no python3");
         return;
     }
     let cluster = cluster().await;

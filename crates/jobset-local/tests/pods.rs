@@ -333,3 +333,53 @@ async fn a_deadline_ends_a_pod() {
     );
     cluster.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_may_hide_the_directory_of_the_others() {
+    let cluster = cluster().await;
+    if !isolated(&cluster).await {
+        return cluster.shutdown().await;
+    }
+    let client = cluster.client();
+    let mut container = shell(
+        "main",
+        "echo 1 > /tmp/a; echo 2 > /tmp/in/b; echo 3 > /no-such/c; \
+                                       cat /tmp/a /tmp/in/b /no-such/c; ls /tmp",
+    );
+    container["volumeMounts"] = json!([
+        {"name": "one", "mountPath": "/tmp"},
+        {"name": "two", "mountPath": "/tmp/in"},
+        {"name": "two", "mountPath": "/no-such"}]);
+    let spec = json!({"containers": [container],
+        "volumes": [{"name": "one", "emptyDir": {}}, {"name": "two", "emptyDir": {}}]});
+    let (phase, log) = output(&client, pod("hiding", spec)).await;
+    assert_eq!(
+        (phase.as_str(), log.as_str()),
+        ("Succeeded", "1\n2\n3\na\nin\n")
+    );
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_costs_two_status_writes() {
+    let cluster = cluster().await;
+    let client = cluster.client();
+    create(
+        &client,
+        pod(
+            "thrifty",
+            json!({
+        "initContainers": [shell("first", "true")], "containers": [shell("main", "true")]}),
+        ),
+    )
+    .await;
+    ended(&client, "thrifty").await;
+    let stats = cluster.api().stats();
+    let writes = stats
+        .requests
+        .get(&("patch".to_owned(), "pods/status".to_owned()));
+    // One more when a start took longer than usual.
+    assert!(writes.is_some_and(|n| (1..=3).contains(n)), "{stats:?}");
+    assert_eq!(stats.total_noop_writes(), 0, "{stats:?}");
+    cluster.shutdown().await;
+}

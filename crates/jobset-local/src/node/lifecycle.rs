@@ -12,6 +12,11 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::jiff::Timestamp;
 
+/// A container that could not be prepared is tried again after this time, then after twice it, …
+const BLOCKED_RETRY: Duration = Duration::from_secs(1);
+/// … but at least this often.
+const BLOCKED_RETRY_MAX: Duration = Duration::from_secs(10);
+
 /// How long after its end a container is started again.
 #[derive(Clone, Copy, Debug)]
 pub struct RestartBackoff {
@@ -161,11 +166,8 @@ pub(crate) struct Ended {
 /// Where a container is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Run {
-    /// Not started; with a reason when something is in the way.
-    Waiting {
-        reason: Option<&'static str>,
-        message: Option<String>,
-    },
+    /// Not started.
+    Waiting,
     /// Being prepared.
     Starting,
     Running {
@@ -186,22 +188,30 @@ pub(crate) struct ContainerState {
     /// Asked to stop.
     pub(crate) stopping: bool,
     pub(crate) retry_at: Option<Timestamp>,
+    /// What was in the way of the last attempt to start it.
+    pub(crate) blocked: Option<Blocked>,
     failures: u32,
+}
+
+/// Why a container could not be prepared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Blocked {
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+    attempts: u32,
 }
 
 impl ContainerState {
     fn new() -> Self {
         Self {
-            run: Run::Waiting {
-                reason: None,
-                message: None,
-            },
+            run: Run::Waiting,
             restarts: 0,
             last: None,
             started: false,
             ready: false,
             stopping: false,
             retry_at: None,
+            blocked: None,
             failures: 0,
         }
     }
@@ -293,6 +303,7 @@ impl PodState {
             return;
         };
         c.run = Run::Running { since: now };
+        c.blocked = None;
         c.started = !u.has_startup_probe;
         c.ready = c.started && !u.has_readiness_probe;
     }
@@ -313,20 +324,37 @@ impl PodState {
         }
     }
 
-    /// A container could not be prepared; it is tried again.
+    /// A container could not be prepared; it is tried again, at growing intervals. Says whether
+    /// the reason is another one than before.
     pub(crate) fn on_blocked(
         &mut self,
         i: usize,
         reason: &'static str,
         message: String,
-        retry_at: Timestamp,
-    ) {
+        now: Timestamp,
+    ) -> bool {
+        let Some(c) = self.containers.get_mut(i) else {
+            return false;
+        };
+        let before = c.blocked.take();
+        let news = before.as_ref().is_none_or(|b| b.message != message);
+        let attempts = before.map_or(0, |b| b.attempts).saturating_add(1);
+        let delay = BLOCKED_RETRY.saturating_mul(1 << attempts.min(8) >> 1);
+        c.retry_at = now.checked_add(delay.min(BLOCKED_RETRY_MAX)).ok();
+        c.run = Run::Waiting;
+        c.blocked = Some(Blocked {
+            reason,
+            message,
+            attempts,
+        });
+        news
+    }
+
+    /// A container is to be started once more, at once, as if nothing had happened.
+    pub(crate) fn on_try_again(&mut self, i: usize) {
         if let Some(c) = self.containers.get_mut(i) {
-            c.run = Run::Waiting {
-                reason: Some(reason),
-                message: Some(message),
-            };
-            c.retry_at = Some(retry_at);
+            c.run = Run::Waiting;
+            c.retry_at = None;
         }
     }
 
@@ -350,6 +378,7 @@ impl PodState {
         c.started = false;
         c.stopping = false;
         c.run = Run::Ended(ended);
+        c.blocked = None;
     }
 
     /// Whether a container that has ended will be started again.
@@ -416,12 +445,12 @@ impl PodState {
                 }
                 (Role::Init, run) => {
                     may_continue = false;
-                    if matches!(run, Run::Waiting { .. }) {
+                    if matches!(run, Run::Waiting) {
                         start_or_wait();
                     }
                 }
                 (Role::Sidecar, run) => {
-                    if matches!(run, Run::Waiting { .. } | Run::Ended(_)) {
+                    if matches!(run, Run::Waiting | Run::Ended(_)) {
                         start_or_wait();
                     }
                     may_continue &= c.started || self.initialized;
@@ -435,7 +464,7 @@ impl PodState {
                 }
                 (Role::Main, run) => {
                     mains_done = false;
-                    if matches!(run, Run::Waiting { .. }) {
+                    if matches!(run, Run::Waiting) {
                         start_or_wait();
                     }
                 }

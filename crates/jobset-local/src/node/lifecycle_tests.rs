@@ -185,9 +185,17 @@ fn a_blocked_container_is_tried_again_without_counting_as_a_restart() {
     let mut p = pod(json!({"restartPolicy": "Never", "containers": [{"name": "a"}]}));
     assert_eq!(p.decide(at(0)).start, [0]);
     p.on_starting(0);
-    p.on_blocked(0, "CreateContainerConfigError", "x".to_owned(), at(5));
-    assert_eq!(p.decide(at(1)).wake_at, Some(at(5)));
-    assert_eq!(start(&mut p, 5), [0]);
+    let reason = "CreateContainerConfigError";
+    assert!(p.on_blocked(0, reason, "x".to_owned(), at(0)));
+    assert_eq!(p.decide(at(0)).wake_at, Some(at(1)));
+    for (now, next) in [(1, 3), (3, 7), (7, 15), (15, 25), (25, 35)] {
+        assert_eq!(p.decide(at(now)).start, [0]);
+        p.on_starting(0);
+        assert!(!p.on_blocked(0, reason, "x".to_owned(), at(now)));
+        assert_eq!(p.decide(at(now)).wake_at, Some(at(next)));
+    }
+    assert_eq!(start(&mut p, 35), [0]);
+    assert_eq!(p.containers[0].blocked, None);
     assert_eq!(p.containers[0].restarts, 0);
 }
 

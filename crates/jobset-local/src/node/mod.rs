@@ -232,7 +232,7 @@ impl Kubelet {
         let over = matches!(phase, Some("Succeeded" | "Failed"));
         if let Some(known) = pods.get(&uid) {
             let told = known.sender.send(Message::Updated(Arc::clone(&pod)));
-            if told.is_err() && over && pod.metadata.deletion_timestamp.is_some() {
+            if told.is_err() && over && awaits_finalizing(&pod) {
                 // The worker is done; what is left is to let the object go.
                 let (client, name) = (self.node.client.clone(), known.name.clone());
                 workers.spawn(async move { finalize(&client, &name).await });
@@ -255,7 +255,7 @@ impl Kubelet {
             },
         );
         if over {
-            if pod.metadata.deletion_timestamp.is_some() {
+            if awaits_finalizing(&pod) {
                 let client = self.node.client.clone();
                 workers.spawn(async move { finalize(&client, &name).await });
             }
@@ -300,6 +300,13 @@ impl Kubelet {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a Pod is being deleted and its object waits for the node. Once it was let go, only
+/// finalizers can keep it, and those are for others.
+pub(crate) fn awaits_finalizing(pod: &Pod) -> bool {
+    let meta = &pod.metadata;
+    meta.deletion_timestamp.is_some() && meta.deletion_grace_period_seconds != Some(0)
 }
 
 /// Lets go of a Pod that was deleted gracefully and has stopped.

@@ -76,7 +76,7 @@ fn phase(state: &PodState) -> &'static str {
         None => {}
     }
     let never_ran = state.units.iter().zip(&state.containers).any(|(u, c)| {
-        let waits = matches!(c.run, Run::Waiting { .. } | Run::Starting);
+        let waits = matches!(c.run, Run::Waiting | Run::Starting);
         u.role == Role::Main && waits && c.last.is_none()
     });
     if !state.initialized || never_ran {
@@ -193,18 +193,13 @@ fn container(
             json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}})
         }
         Run::Ended(ended) => json!({"terminated": terminated(ended)}),
-        Run::Waiting { reason, message } => {
-            let idle = if state.initialized || unit.role != Role::Main {
-                "ContainerCreating"
-            } else {
-                "PodInitializing"
-            };
-            match message {
-                None => json!({"waiting": {"reason": reason.unwrap_or(idle)}}),
-                Some(m) => json!({"waiting": {"reason": reason.unwrap_or(idle), "message": m}}),
+        Run::Waiting | Run::Starting => match &c.blocked {
+            Some(b) => json!({"waiting": {"reason": b.reason, "message": b.message}}),
+            None if state.initialized || unit.role != Role::Main => {
+                json!({"waiting": {"reason": "ContainerCreating"}})
             }
-        }
-        Run::Starting => json!({"waiting": {"reason": "ContainerCreating"}}),
+            None => json!({"waiting": {"reason": "PodInitializing"}}),
+        },
     };
     let last = last.map_or_else(|| json!({}), |e| json!({"terminated": terminated(e)}));
     // An init container is ready when it has done its work.
@@ -219,7 +214,7 @@ fn container(
         "state": shown,
         "lastState": last,
     });
-    if !matches!(c.run, Run::Waiting { .. }) {
+    if !matches!(c.run, Run::Waiting) {
         status["containerID"] = json!(container_id(unit, around, c.restarts));
     }
     status

@@ -7,11 +7,13 @@
 //! are private to the container and vanish with it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, symlink};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{chroot, pivot_root};
@@ -52,50 +54,56 @@ pub(super) fn build(stage: &Path, mounts: &[Mount]) -> Result<(), String> {
     mounts.sort_by(|a, b| a.target.cmp(&b.target));
 
     // Mount points inside another volume are made in that volume, after it is mounted.
-    let targets: Vec<PathBuf> = mounts.iter().map(|m| m.target.clone()).collect();
-    let outer = mounts.iter().filter(|m| {
-        !m.optional
-            && !targets
-                .iter()
-                .any(|t| *t != m.target && m.target.starts_with(t))
-    });
-    let missing: Vec<&Mount> = outer.filter(|m| !fits(m)).collect();
+    let inner = |mount: &Mount| {
+        let mut others = mounts.iter().filter(|o| o.target != mount.target);
+        others.any(|o| mount.target.starts_with(&o.target))
+    };
+    let missing: Vec<&Mount> = mounts
+        .iter()
+        .filter(|m| !m.optional && !inner(m) && !fits(&m.source, &m.target))
+        .collect();
+    // In sorted order, an outer directory is mirrored before one inside it.
     let mirrors: BTreeSet<PathBuf> = missing
         .iter()
         .map(|m| existing_ancestor(&m.target))
         .collect();
-    let mut mirrored: Vec<PathBuf> = Vec::new();
     for directory in mirrors {
-        // Below a mirror only entries of the host need one of their own; sorted order has put
-        // the outer one first.
         mirror(stage, &directory)
             .map_err(|e| format!("cannot prepare {} for mounts: {e}", directory.display()))?;
-        mirrored.push(directory);
     }
+    let failed = |what: &str, mount: &Mount, error: io::Error| {
+        let (source, target) = (mount.source.display(), mount.target.display());
+        format!("cannot {what} {source} at {target}: {error}")
+    };
     for mount in &missing {
-        make_mount_point(mount)
-            .map_err(|e| format!("cannot make {}: {e}", mount.target.display()))?;
+        make_mount_point(&mount.source, &mount.target)
+            .map_err(|e| failed("make room for", mount, e))?;
     }
-    for mount in &mounts {
-        if !fits(mount) {
-            if mount.optional {
-                continue;
+    // All sources before the first bind: a volume at `/tmp`, say, may hide those that follow.
+    let sources: Vec<io::Result<File>> = mounts.iter().map(|m| open_path(&m.source)).collect();
+    for (mount, source) in mounts.iter().zip(sources) {
+        let bound = source.and_then(|source| {
+            let source = PathBuf::from(format!("/proc/self/fd/{}", source.as_raw_fd()));
+            if !mount.optional || fits(&source, &mount.target) {
+                make_mount_point(&source, &mount.target)?;
+                bind(&source, mount)?;
             }
-            make_mount_point(mount)
-                .map_err(|e| format!("cannot make {}: {e}", mount.target.display()))?;
-        }
-        match bind(mount) {
+            Ok(())
+        });
+        match bound {
             Err(_) if mount.optional => {}
-            other => other.map_err(|e| {
-                format!(
-                    "cannot mount {} at {}: {e}",
-                    mount.source.display(),
-                    mount.target.display()
-                )
-            })?,
+            other => other.map_err(|e| failed("mount", mount, e))?,
         }
     }
     Ok(())
+}
+
+/// A handle that keeps naming what it names, whatever is mounted over its path.
+fn open_path(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_PATH.bits())
+        .open(path)
 }
 
 /// The mount point with symbolic links of its existing part followed.
@@ -135,28 +143,32 @@ fn existing_ancestor(path: &Path) -> PathBuf {
 }
 
 /// Whether the mount point exists and is of the source's kind.
-fn fits(mount: &Mount) -> bool {
-    match (fs::metadata(&mount.source), fs::metadata(&mount.target)) {
+fn fits(source: &Path, target: &Path) -> bool {
+    match (fs::metadata(source), fs::metadata(target)) {
         (Ok(source), Ok(target)) => source.is_dir() == target.is_dir(),
         _ => false,
     }
 }
 
-fn make_mount_point(mount: &Mount) -> io::Result<()> {
-    if fs::symlink_metadata(&mount.target).is_ok() {
-        return if fits(mount) {
-            Ok(())
-        } else {
-            Err(io::Error::other(
-                "exists, but a directory cannot be mounted on a file or inversely",
-            ))
-        };
+fn make_mount_point(source: &Path, target: &Path) -> io::Result<()> {
+    if fits(source, target) {
+        return Ok(());
     }
-    let is_dir = fs::metadata(&mount.source)?.is_dir();
+    let is_dir = fs::metadata(source)?.is_dir();
+    if fs::symlink_metadata(target).is_ok() {
+        let (is, cannot) = if is_dir {
+            ("a file", "a directory")
+        } else {
+            ("a directory", "a file")
+        };
+        return Err(io::Error::other(format!(
+            "{cannot} cannot be mounted on {is}"
+        )));
+    }
     let directory = if is_dir {
-        Some(mount.target.as_path())
+        Some(target)
     } else {
-        mount.target.parent()
+        target.parent()
     };
     if let Some(directory) = directory {
         DirBuilder::new()
@@ -165,14 +177,14 @@ fn make_mount_point(mount: &Mount) -> io::Result<()> {
             .create(directory)?;
     }
     if !is_dir {
-        File::create(&mount.target)?;
+        File::create(target)?;
     }
     Ok(())
 }
 
-fn bind(m: &Mount) -> io::Result<()> {
+fn bind(source: &Path, m: &Mount) -> io::Result<()> {
     let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
-    mount(Some(&m.source), &m.target, NONE, flags, NONE)?;
+    mount(Some(source), &m.target, NONE, flags, NONE)?;
     if m.read_only {
         // A bind takes its options in a second step, and must keep those that are locked.
         let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;

@@ -30,12 +30,19 @@ pub(crate) async fn cluster() -> Cluster {
     Cluster::start(options()).await.unwrap()
 }
 
+/// Says that a test shows nothing here; past the harness, which hides what passing tests print.
+pub(crate) fn skip(why: &str) {
+    use std::io::Write as _;
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let _ = writeln!(std::io::stderr(), "\nSKIPPED {name}: {why}");
+}
+
 /// Whether this machine lets us isolate; a test that needs it says so loudly and passes.
 pub(crate) async fn isolated(cluster: &Cluster) -> bool {
     create(&cluster.client(), sh("isolation-check", "true")).await;
     ended(&cluster.client(), "isolation-check").await;
     if !cluster.is_isolated() {
-        eprintln!("SKIPPED: this machine does not permit user and mount namespaces");
+        skip("this machine does not permit user and mount namespaces");
     }
     cluster.is_isolated()
 }

@@ -1,4 +1,11 @@
 //! The worker of one Pod: carries out what the state machine decides and writes the status.
+//!
+//! `recovery`: what a Pod of an earlier life of the cluster has become; `stopping`: grace periods,
+//! hooks and signals; `report`: status and events.
+
+mod recovery;
+mod report;
+mod stopping;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -8,32 +15,25 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::{Patch, PatchParams};
-use kube::{Api, Resource};
-use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::Node;
 use super::container::{Progress, RunEnd, Start};
 use super::fields::PodFacts;
-use super::lifecycle::{Ended, Outcome, PodState, Role, Run, Stop, Unit};
+use super::lifecycle::{PodState, Role, Unit};
 use super::logs::PodName;
-use super::probes::{self, Finding, ProbeKind};
+use super::probes::{Finding, ProbeKind};
 use super::runtime::Runtime;
 use super::runtime::process::Control;
-use super::status::{self, Surroundings};
 use super::volumes::{self, Places};
 use crate::shell::events::EventType;
 
-/// A container that could not be prepared is tried again after this time.
-const RETRY_BLOCKED: Duration = Duration::from_secs(1);
-/// A failed write of a status is repeated after this time.
-const RETRY_WRITE: Duration = Duration::from_millis(500);
-/// Grace period of Pods that do not say.
-const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+/// How long a status may be held back for the start of a container: most take a fraction of it,
+/// and then one write tells both.
+const HOLD: Duration = Duration::from_millis(200);
 /// What a sidecar gets when the main containers have used up the Pod's grace period.
 const LEAST_GRACE: Duration = Duration::from_secs(2);
 
@@ -79,6 +79,8 @@ pub(crate) struct Worker {
     accepted_at: Timestamp,
     written: Option<Value>,
     stop_by: Option<Instant>,
+    /// While a container starts, its status waits for the outcome until then.
+    hold_until: Option<Instant>,
     /// No more status is written: the object is gone or the node stops.
     silent: bool,
     said_no_image: bool,
@@ -115,6 +117,7 @@ impl Worker {
             accepted_at,
             written: None,
             stop_by: None,
+            hold_until: None,
             silent: false,
             said_no_image: false,
         };
@@ -122,61 +125,20 @@ impl Worker {
         worker
     }
 
-    /// A Pod that ran under an earlier life of this cluster has lost its processes.
-    fn recover(&mut self) {
-        let Some(status) = &self.pod.status else {
-            return;
-        };
-        let init = status.init_container_statuses.iter().flatten();
-        let known: Vec<_> = init
-            .chain(status.container_statuses.iter().flatten())
-            .collect();
-        for i in 0..self.state.units.len() {
-            let found = known
-                .iter()
-                .find(|s| Some(&s.name) == self.state.units.get(i).map(|u| &u.name));
-            let Some(found) = found else { continue };
-            let Some(state) = &found.state else { continue };
-            let ended = if let Some(t) = &state.terminated {
-                Ended {
-                    exit_code: t.exit_code,
-                    reason: t.reason.clone().unwrap_or_default(),
-                    message: t.message.clone(),
-                    started_at: t.started_at.as_ref().map(|t| t.0),
-                    finished_at: t.finished_at.as_ref().map_or_else(Timestamp::now, |t| t.0),
-                }
-            } else if let Some(running) = &state.running {
-                Ended {
-                    exit_code: 137,
-                    reason: "ContainerStatusUnknown".to_owned(),
-                    message: Some("the cluster was stopped while the container ran".to_owned()),
-                    started_at: running.started_at.as_ref().map(|t| t.0),
-                    finished_at: Timestamp::now(),
-                }
-            } else {
-                continue;
-            };
-            self.state.on_ended(i, ended);
-            if let Some(c) = self.state.containers.get_mut(i) {
-                c.restarts = found.restart_count;
-            }
-        }
-    }
-
     /// The worker's whole life.
     pub(crate) async fn run(mut self) {
         self.take_deletion();
         loop {
             let wake_at = self.advance().await;
-            let written = self.write_status().await;
-            if self.state.outcome.is_some() && written {
+            let again_in = self.write_status().await;
+            if self.state.outcome.is_some() && again_in.is_none() {
                 break;
             }
+            let sleeps = wake_at.map(until).into_iter().chain(again_in).min();
             let wake = async {
-                match (written, wake_at) {
-                    (false, _) => sleep(RETRY_WRITE).await,
-                    (true, Some(at)) => sleep(until(at)).await,
-                    (true, None) => std::future::pending().await,
+                match sleeps {
+                    Some(duration) => sleep(duration).await,
+                    None => std::future::pending().await,
                 }
             };
             tokio::select! {
@@ -192,7 +154,12 @@ impl Worker {
             }
         }
         let _ = std::fs::remove_dir_all(self.directory().join("volumes"));
-        if !self.silent && self.pod.metadata.deletion_timestamp.is_some() {
+        // From now on the node itself answers a deletion; one may have arrived just before.
+        self.inbox.close();
+        while let Ok(message) = self.inbox.try_recv() {
+            self.handle(message);
+        }
+        if !self.silent && super::awaits_finalizing(&self.pod) {
             super::finalize(&self.node.client, &self.name).await;
         }
     }
@@ -234,45 +201,6 @@ impl Worker {
             .get(unit)
             .and_then(Option::as_ref)
             .is_some_and(|r| r.id == run)
-    }
-
-    fn take_deletion(&mut self) {
-        let meta = &self.pod.metadata;
-        if meta.deletion_timestamp.is_some() {
-            let grace = meta.deletion_grace_period_seconds;
-            let grace = grace.map_or_else(
-                || self.grace(),
-                |s| Duration::from_secs(s.max(0).cast_unsigned()),
-            );
-            self.stop(None, grace);
-        }
-    }
-
-    fn grace(&self) -> Duration {
-        let spec = self.pod.spec.as_ref();
-        spec.and_then(|s| s.termination_grace_period_seconds)
-            .map_or(DEFAULT_GRACE, |s| {
-                Duration::from_secs(s.max(0).cast_unsigned())
-            })
-    }
-
-    /// Stops the Pod; a second call can only shorten the grace period.
-    fn stop(&mut self, failure: Option<(&'static str, String)>, grace: Duration) {
-        let by = Instant::now() + grace;
-        let sooner = self.stop_by.is_none_or(|present| by < present);
-        if sooner {
-            self.stop_by = Some(by);
-            // Those already being stopped have to hurry.
-            for i in 0..self.runs.len() {
-                let stopping = self.state.containers.get(i).is_some_and(|c| c.stopping);
-                if stopping {
-                    self.stop_container(i, grace);
-                }
-            }
-        }
-        if self.state.stop.is_none() {
-            self.state.stop = Some(Stop { failure });
-        }
     }
 
     fn on_progress(&mut self, i: usize, progress: Progress) {
@@ -331,9 +259,9 @@ impl Worker {
         let now = Timestamp::now();
         match end {
             RunEnd::Blocked { reason, message } => {
-                self.event(EventType::Warning, "Failed", format!("Error: {message}"));
-                self.state
-                    .on_blocked(i, reason, message, after(now, RETRY_BLOCKED));
+                if self.state.on_blocked(i, reason, message.clone(), now) {
+                    self.event(EventType::Warning, "Failed", format!("Error: {message}"));
+                }
             }
             RunEnd::NotIsolated(reason) => {
                 if self.node.launcher.give_up_isolation() {
@@ -348,7 +276,7 @@ impl Worker {
                     );
                     self.event(EventType::Warning, "NotIsolated", message);
                 }
-                self.state.on_blocked(i, "ContainerCreating", reason, now);
+                self.state.on_try_again(i);
             }
             RunEnd::Ended(ended) => {
                 let hopeless = ended.reason == "NoCommand";
@@ -403,13 +331,15 @@ impl Worker {
         let decision = self.state.decide(now);
         if !decision.start.is_empty() {
             if let Err(message) = self.ensure_volumes().await {
-                self.event(EventType::Warning, "FailedMount", message.clone());
-                let retry_at = after(now, RETRY_BLOCKED);
+                let mut news = false;
                 for &i in &decision.start {
-                    self.state
-                        .on_blocked(i, "ContainerCreating", message.clone(), retry_at);
+                    let reason = "ContainerCreating";
+                    news |= self.state.on_blocked(i, reason, message.clone(), now);
                 }
-                return Some(retry_at);
+                if news {
+                    self.event(EventType::Warning, "FailedMount", message);
+                }
+                return self.state.decide(now).wake_at;
             }
             for &i in &decision.start {
                 self.start_container(i);
@@ -502,6 +432,7 @@ impl Worker {
         let id = self.next_run;
         self.next_run += 1;
         if let Some(slot) = self.runs.get_mut(i) {
+            self.hold_until = Some(Instant::now() + HOLD);
             *slot = Some(LiveRun {
                 id,
                 control: control.clone(),
@@ -570,133 +501,6 @@ impl Worker {
             });
         });
     }
-
-    /// `preStop` hook, signal, and when the grace period is over, the end.
-    fn stop_container(&mut self, i: usize, grace: Duration) {
-        let container = self.container(i);
-        let pod_ip = self.address.to_string();
-        let started = self
-            .state
-            .containers
-            .get(i)
-            .is_some_and(|c| matches!(c.run, Run::Running { .. }));
-        let Some(c) = self.state.containers.get_mut(i) else {
-            return;
-        };
-        let first = !std::mem::replace(&mut c.stopping, true);
-        let Some(run) = self.runs.get_mut(i).and_then(Option::as_mut) else {
-            return;
-        };
-        if let Some(stopper) = run.stopper.take() {
-            stopper.abort();
-        }
-        if grace.is_zero() {
-            run.control.kill();
-            return;
-        }
-        let control = run.control.clone();
-        let stopper = tokio::spawn(async move {
-            let lifecycle = container.as_ref().and_then(|c| c.lifecycle.as_ref());
-            let by = Instant::now() + grace;
-            if let (true, true, Some(container)) = (first, started, &container)
-                && let Some(handler) = lifecycle.and_then(|l| l.pre_stop.as_ref())
-            {
-                // A failed hook does not keep the container from being stopped.
-                let _ = probes::hook(handler, container, &control, &pod_ip, grace).await;
-            }
-            let signal = lifecycle.and_then(|l| l.stop_signal.as_deref());
-            control.signal(
-                signal
-                    .and_then(|s| s.parse().ok())
-                    .unwrap_or(Signal::SIGTERM),
-            );
-            sleep_until(by).await;
-            control.kill();
-        });
-        run.stopper = Some(stopper.abort_handle());
-    }
-
-    /// Writes the status if it changed; false when the write has to be repeated.
-    async fn write_status(&mut self) -> bool {
-        if self.silent {
-            return true;
-        }
-        let pod_ip = self.address.to_string();
-        let around = Surroundings {
-            pod: &self.pod,
-            pod_ip: Some(&pod_ip),
-            host_ip: &self.node.facts.host_ip,
-            started_at: self.accepted_at,
-            backoff: &self.node.options.restart_backoff,
-        };
-        let status = status::build(
-            &self.state,
-            &around,
-            self.written.as_ref(),
-            Timestamp::now(),
-        );
-        let preparing = self.state.outcome.is_none()
-            && self
-                .state
-                .containers
-                .iter()
-                .all(|c| c.last.is_none() && quiet(&c.run));
-        if self.written.as_ref() == Some(&status) || (preparing && self.written.is_none()) {
-            // Before the first container runs there is nothing to tell that is worth a write.
-            return true;
-        }
-        let ready = self.state.units.iter().zip(&self.state.containers);
-        let ready = ready
-            .filter(|(u, _)| u.role != Role::Init)
-            .all(|(_, c)| c.ready);
-        self.node
-            .names
-            .set_ready(&self.name, ready && self.state.outcome.is_none());
-        let api: Api<Pod> = Api::namespaced(self.node.client.clone(), &self.name.namespace);
-        // The uid keeps a successor of the same name from being written to.
-        let patch = json!({"metadata": {"uid": self.name.uid}, "status": status});
-        let params = PatchParams {
-            field_manager: Some("kubelet".to_owned()),
-            ..PatchParams::default()
-        };
-        match api
-            .patch_status(&self.name.name, &params, &Patch::Strategic(&patch))
-            .await
-        {
-            Ok(_) => {
-                self.written = Some(status);
-                if matches!(
-                    self.state.outcome,
-                    Some(Outcome::Succeeded | Outcome::Failed { .. })
-                ) {
-                    self.node.names.remove(&self.name);
-                }
-                true
-            }
-            // A Pod that is gone or was replaced ends up here too, until the watch says so.
-            Err(error) => {
-                tracing::debug!(pod = self.name.name, %error, "status not written; trying again");
-                false
-            }
-        }
-    }
-
-    fn event(&self, kind: EventType, reason: &str, message: String) {
-        if matches!(self.node.options.runtime, Runtime::Process) {
-            self.node
-                .recorder
-                .publish(self.pod.object_ref(&()), kind, reason, message);
-        }
-    }
-}
-
-/// Whether a container has nothing to tell yet.
-fn quiet(run: &Run) -> bool {
-    matches!(run, Run::Starting | Run::Waiting { message: None, .. })
-}
-
-fn after(now: Timestamp, delay: Duration) -> Timestamp {
-    now.checked_add(delay).unwrap_or(Timestamp::MAX)
 }
 
 fn until(at: Timestamp) -> Duration {
