@@ -56,7 +56,7 @@ impl Credentials {
             .secure_random
             .fill(&mut secret)
             .map_err(|_| CredentialsError::Random)?;
-        let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret);
 
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -49,4 +49,4 @@ pub use credentials::{Credentials, CredentialsError};
 pub use pod_logs::{LogOptions, LogStream, PodLogs};
 pub use server::{ApiServer, ApiServerBuilder, Clock};
 pub use stats::Stats;
-pub use status::{Cause, Details, EmptyMeta, Status};
+pub use status::{Cause, Details, EmptyMeta, Outcome, Status};

@@ -21,8 +21,8 @@ pub struct Status {
     /// Always empty; present because clients expect it.
     #[serde(default)]
     pub metadata: EmptyMeta,
-    /// `Success` or `Failure`.
-    pub status: String,
+    /// Whether the request succeeded.
+    pub status: Outcome,
     /// What happened, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
@@ -34,6 +34,15 @@ pub struct Status {
     pub details: Option<Box<Details>>,
     /// HTTP status code.
     pub code: u16,
+}
+
+/// Whether a request succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It did.
+    Success,
+    /// It did not.
+    Failure,
 }
 
 /// The empty `metadata` of a [`Status`].
@@ -93,7 +102,7 @@ impl Status {
             kind: "Status".to_owned(),
             api_version: "v1".to_owned(),
             metadata: EmptyMeta {},
-            status: "Failure".to_owned(),
+            status: Outcome::Failure,
             message: message.into(),
             reason: reason.to_owned(),
             details: None,
@@ -101,10 +110,17 @@ impl Status {
         }
     }
 
+    /// A success that has nothing more to say.
+    pub fn success(code: u16) -> Self {
+        Self {
+            status: Outcome::Success,
+            ..Self::failure(code, "", "")
+        }
+    }
+
     /// The success answer of a delete that removed the object at once.
     pub fn deleted(resource: &str, group: &str, name: &str, uid: &str) -> Self {
-        let mut status = Self::failure(200, "", "");
-        status.status = "Success".to_owned();
+        let mut status = Self::success(200);
         status.details = Some(Box::new(Details {
             name: name.to_owned(),
             group: group.to_owned(),

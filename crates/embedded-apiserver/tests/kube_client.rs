@@ -1,4 +1,5 @@
 //! kube-rs clients against the server, in process.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 

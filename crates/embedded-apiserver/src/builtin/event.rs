@@ -73,7 +73,7 @@ fn rename(object: &mut Value, pairs: impl Iterator<Item = (&'static str, &'stati
 }
 
 impl Strategy for NewEvent {
-    fn from_stored(&self, object: &mut Value) {
+    fn show_stored(&self, object: &mut Value) {
         rename(object, RENAMED.iter().copied());
     }
 
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(value["involvedObject"]["kind"], "Pod");
         assert_eq!(value["message"], "pulled");
         assert_eq!(value["reportingComponent"], "kubelet");
-        NewEvent.from_stored(&mut value);
+        NewEvent.show_stored(&mut value);
         assert_eq!(value, new);
     }
 }

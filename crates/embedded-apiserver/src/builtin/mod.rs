@@ -132,9 +132,9 @@ impl Resource {
     }
 
     /// From the stored form to this version's.
-    pub(crate) fn from_stored(&self, value: &mut Value) {
+    pub(crate) fn show_stored(&self, value: &mut Value) {
         if self.converts() {
-            self.strategy.from_stored(value);
+            self.strategy.show_stored(value);
             value["apiVersion"] = Value::String(self.api_version());
         }
     }
@@ -208,7 +208,7 @@ pub(crate) trait Strategy: Send + Sync {
     }
 
     /// Converts from the stored form, for resources that share storage with another.
-    fn from_stored(&self, object: &mut Value) {
+    fn show_stored(&self, object: &mut Value) {
         let _ = object;
     }
 

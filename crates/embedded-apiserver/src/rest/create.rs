@@ -14,7 +14,7 @@ use crate::status::Status;
 use crate::store::{Draft, Key, Refused};
 
 /// POST of one object.
-pub(crate) async fn create(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+pub(crate) fn create(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
     let mut object = body::object(&call.parts.headers, bytes)?;
     let mut warnings = Vec::new();
     prepare::check_type(call, &mut object)?;
@@ -181,7 +181,7 @@ pub(crate) fn store(
             }
             super::namespaces::stored(call, &candidate);
         }
-        resource.from_stored(&mut candidate);
+        resource.show_stored(&mut candidate);
         return Ok(candidate);
     }
 }

@@ -202,7 +202,7 @@ pub(crate) fn remove(call: &Call, key: &Key, options: &Value) -> Result<Outcome,
         } else if namespace {
             super::namespaces::terminate(call, &key.name);
         }
-        resource.from_stored(&mut value);
+        resource.show_stored(&mut value);
         return Ok(if finished {
             Outcome::Gone(value)
         } else {

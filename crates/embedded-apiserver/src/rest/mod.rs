@@ -229,9 +229,7 @@ async fn serve_resource(
         ("", "watch") => watch::watch(&call),
         ("", "get") => read::get(&call),
         ("", "list") => read::list(&call),
-        ("", "create") if call.name.is_none() => {
-            create::create(&call, &body::read(body).await?).await
-        }
+        ("", "create") if call.name.is_none() => create::create(&call, &body::read(body).await?),
         ("", "update") => update::replace(&call, &body::read(body).await?),
         ("", "patch") => patch::patch(&call, &body::read(body).await?),
         ("", "delete") => delete::delete(&call, &body::read(body).await?),

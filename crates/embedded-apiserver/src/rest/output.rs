@@ -71,7 +71,7 @@ pub(crate) fn object_bytes(resource: &Resource, object: &Object) -> Bytes {
 /// An object in the form of a resource's version.
 pub(crate) fn object_value(resource: &Resource, object: &Object) -> Value {
     let mut value = object.value();
-    resource.from_stored(&mut value);
+    resource.show_stored(&mut value);
     value
 }
 

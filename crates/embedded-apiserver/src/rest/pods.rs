@@ -98,8 +98,7 @@ pub(crate) fn bind(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
             Err(Refused::Missing) => return Err(call.not_found(&name)),
         }
     }
-    let mut status = Status::failure(201, "", "");
-    status.status = "Success".to_owned();
+    let status = Status::success(201);
     Ok(json_response(StatusCode::CREATED, status.to_json()))
 }
 

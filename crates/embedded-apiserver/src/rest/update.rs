@@ -115,7 +115,7 @@ fn commit(call: &Call, stored: &Arc<Object>, new: &mut Value, old: &Value) -> Re
         store.update(&resource.collection, stored.revision, draft)?;
         super::namespaces::stored(call, new);
     }
-    resource.from_stored(new);
+    resource.show_stored(new);
     Ok(())
 }
 

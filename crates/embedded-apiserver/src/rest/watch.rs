@@ -22,9 +22,9 @@ use crate::store::{Cursor, Event, EventKind, Object};
 use crate::table::{self, Include};
 
 /// How long a watch lasts if the client does not say.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 /// How often an idle watch tells the client how far it has come.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
 struct Watch {
     resource: Arc<Resource>,

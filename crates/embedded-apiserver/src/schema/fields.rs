@@ -13,7 +13,11 @@ impl Schema {
                 None => (part, false),
             };
             let next = self.field(node, name);
-            let next = if index { next.and_then(|list| self.item(list)) } else { next };
+            let next = if index {
+                next.and_then(|list| self.item(list))
+            } else {
+                next
+            };
             match next {
                 Some(next) => node = next,
                 None => return Vec::new(),

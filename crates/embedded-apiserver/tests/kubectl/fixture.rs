@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-pub struct Fixture {
+pub(crate) struct Fixture {
     runtime: Runtime,
     server: ApiServer,
     kubectl: OsString,
@@ -91,7 +91,7 @@ static FIXTURE: LazyLock<Option<Fixture>> = LazyLock::new(|| {
 });
 
 /// kubectl in a fresh namespace; `None`, loudly, where kubectl is not installed.
-pub fn kubectl(namespace: &str) -> Option<Kubectl<'static>> {
+pub(crate) fn kubectl(namespace: &str) -> Option<Kubectl<'static>> {
     let fixture = FIXTURE.as_ref()?;
     let kubectl = Kubectl {
         fixture,
@@ -104,13 +104,13 @@ pub fn kubectl(namespace: &str) -> Option<Kubectl<'static>> {
     Some(kubectl)
 }
 
-pub struct Kubectl<'a> {
+pub(crate) struct Kubectl<'a> {
     fixture: &'a Fixture,
     namespace: String,
 }
 
 impl Kubectl<'_> {
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.fixture.kubectl);
         command
             .env_clear()
@@ -127,7 +127,7 @@ impl Kubectl<'_> {
         command
     }
 
-    pub fn run(&self, args: &[&str], input: Option<&[u8]>) -> Output {
+    pub(crate) fn run(&self, args: &[&str], input: Option<&[u8]>) -> Output {
         let mut command = self.command(args);
         if input.is_some() {
             command.stdin(Stdio::piped());
@@ -141,36 +141,36 @@ impl Kubectl<'_> {
     }
 
     /// Runs a command that must succeed, and returns what it prints.
-    pub fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         succeeded(args, self.run(args, None))
     }
 
     /// The same with an object on standard input.
-    pub fn ok_with(&self, args: &[&str], object: &Value) -> String {
+    pub(crate) fn ok_with(&self, args: &[&str], object: &Value) -> String {
         succeeded(args, self.run(args, Some(object.to_string().as_bytes())))
     }
 
     /// Runs a command that must fail, and returns what it says.
-    pub fn refused(&self, args: &[&str]) -> String {
+    pub(crate) fn refused(&self, args: &[&str]) -> String {
         let output = self.run(args, None);
         assert!(!output.status.success(), "{args:?} succeeded");
         String::from_utf8(output.stderr).unwrap()
     }
 
     /// Starts a command that keeps running.
-    pub fn start(&self, args: &[&str]) -> Running {
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
         let mut child = self.command(args).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Running { child, lines }
     }
 
     /// Reads one object as JSON.
-    pub fn get(&self, what: &str) -> Value {
+    pub(crate) fn get(&self, what: &str) -> Value {
         serde_json::from_str(&self.ok(&["get", what, "-o", "json"])).unwrap()
     }
 
     /// Writes an object's status as a controller would.
-    pub fn set_status(&self, path: &str, status: &Value) {
+    pub(crate) fn set_status(&self, path: &str, status: &Value) {
         let uri = format!("{path}/status");
         let body = json!({ "status": status }).to_string().into_bytes();
         let request = http::Request::patch(uri)
@@ -185,7 +185,7 @@ impl Kubectl<'_> {
     }
 
     /// Creates a Pod and puts it onto a node, running.
-    pub fn running_pod(&self, name: &str, containers: &[&str]) {
+    pub(crate) fn running_pod(&self, name: &str, containers: &[&str]) {
         self.ok_with(&["create", "-f", "-"], &pod(name, containers));
         let base = format!("/api/v1/namespaces/{}/pods/{name}", self.namespace);
         let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
@@ -228,14 +228,14 @@ fn succeeded(args: &[&str], output: Output) -> String {
 }
 
 /// A kubectl that keeps running until it is dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
 }
 
 impl Running {
     /// The next line it prints.
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         assert!(
             self.lines.read_line(&mut line).unwrap() > 0,
@@ -245,7 +245,7 @@ impl Running {
     }
 
     /// The next line that contains a text.
-    pub fn line_with(&mut self, text: &str) -> String {
+    pub(crate) fn line_with(&mut self, text: &str) -> String {
         loop {
             let line = self.line();
             if line.contains(text) {
@@ -296,7 +296,7 @@ impl PodLogs for Logs {
     }
 }
 
-pub fn pod(name: &str, containers: &[&str]) -> Value {
+pub(crate) fn pod(name: &str, containers: &[&str]) -> Value {
     let containers: Vec<Value> = containers
         .iter()
         .map(|name| json!({"name": name, "image": "busybox:1"}))
@@ -308,7 +308,7 @@ pub fn pod(name: &str, containers: &[&str]) -> Value {
     })
 }
 
-pub fn job(name: &str) -> Value {
+pub(crate) fn job(name: &str) -> Value {
     json!({
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": name, "labels": {"app": "test"}},
@@ -319,7 +319,7 @@ pub fn job(name: &str) -> Value {
     })
 }
 
-pub fn widget(name: &str, size: i64) -> Value {
+pub(crate) fn widget(name: &str, size: i64) -> Value {
     json!({
         "apiVersion": "example.com/v1", "kind": "Widget",
         "metadata": {"name": name, "labels": {"app": "test"}},
@@ -327,7 +327,7 @@ pub fn widget(name: &str, size: i64) -> Value {
     })
 }
 
-pub fn widget_definition() -> Value {
+pub(crate) fn widget_definition() -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "widgets.example.com"},
