@@ -148,7 +148,10 @@ async fn fake_pods_are_cheap_and_can_be_deleted() {
     };
     // One write per Pod; a second one only where a start took unusually long.
     let writes = patches(&cluster);
-    assert!(writes.is_some_and(|w| (n..=2 * n).contains(&w)), "{writes:?}");
+    assert!(
+        writes.is_some_and(|w| (n..=2 * n).contains(&w)),
+        "{writes:?}"
+    );
     let found = pods(&client).get("p0").await.unwrap();
     pods(&client)
         .delete(&found.name_any(), &DeleteParams::default())

@@ -261,3 +261,7 @@ fn qos_class(pod: &Pod) -> &'static str {
         (true, false) => "Burstable",
     }
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;
