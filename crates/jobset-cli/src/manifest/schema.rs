@@ -28,17 +28,10 @@ pub(super) fn problems(kind: &Kind, body: &Value) -> Vec<(String, String)> {
     let Some(schema) = schema else {
         return Vec::new();
     };
-    let mut found: Vec<(String, String)> = schema
-        .unknown_fields(body)
-        .into_iter()
-        .map(|path| {
-            let message = match suggestion(schema, &path) {
-                Some(known) => format!("unknown field; did you mean {known:?}?"),
-                None => "unknown field".to_owned(),
-            };
-            (path, message)
-        })
-        .collect();
+    let mut found = unknown_fields(schema, body);
+    if (kind.api_version, kind.kind) == kinds::JOBSET {
+        found.extend(metadata(body));
+    }
     // Admission fills in what the schema then requires, such as names of failure policy rules.
     let mut admitted = body.clone();
     if (kind.api_version, kind.kind) == kinds::JOBSET {
@@ -50,6 +43,34 @@ pub(super) fn problems(kind: &Kind, body: &Value) -> Vec<(String, String)> {
             .into_iter()
             .map(|error| (error.path.clone(), message(&error, body))),
     );
+    found
+}
+
+fn unknown_fields(schema: &Schema, body: &Value) -> Vec<(String, String)> {
+    let message = |path: &str| match suggestion(schema, path) {
+        Some(known) => format!("unknown field; did you mean {known:?}?"),
+        None => "unknown field".to_owned(),
+    };
+    let paths = schema.unknown_fields(body).into_iter();
+    paths
+        .map(|path| {
+            let message = message(&path);
+            (path, message)
+        })
+        .collect()
+}
+
+/// What does not fit in the metadata: a CustomResourceDefinition leaves it to the API server, for
+/// which it is the same in all kinds.
+fn metadata(body: &Value) -> Vec<(String, String)> {
+    let Some(schema) = schema::built_in(&Gvk::new("", "v1", "ConfigMap")) else {
+        return Vec::new();
+    };
+    let bare = serde_json::json!({"metadata": body.get("metadata")});
+    let mut found = unknown_fields(schema, &bare);
+    let errors = schema.validate(&bare).into_iter();
+    found.extend(errors.map(|error| (error.path.clone(), message(&error, body))));
+    found.retain(|(path, _)| path.starts_with("metadata."));
     found
 }
 
@@ -146,6 +167,26 @@ mod tests {
                 path.to_owned(),
                 format!("unknown field; did you mean {known:?}?")
             ))
+        );
+    }
+
+    #[test]
+    fn metadata_is_the_same_in_all_kinds() {
+        let found = of(
+            kinds::JOBSET,
+            &json!({
+                "apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet",
+                "metadata": {"name": "a", "label": {}, "annotations": {"a": 1}},
+                "spec": {},
+            }),
+        );
+        assert_eq!(
+            found,
+            [
+                ("metadata.label", "unknown field; did you mean \"labels\"?"),
+                ("metadata.annotations.a", "must be of type string, not 1"),
+            ]
+            .map(|(path, message)| (path.to_owned(), message.to_owned()))
         );
     }
 

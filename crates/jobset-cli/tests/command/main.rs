@@ -1,0 +1,12 @@
+//! Tests of the built `jobset` command, from the outside: what it prints, its exit code, and what
+//! it leaves behind.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+mod bad_input;
+mod examples;
+mod leftovers;
+mod outcomes;
+mod processes;
+mod real_kubectl;
+mod support;

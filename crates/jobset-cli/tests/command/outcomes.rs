@@ -1,0 +1,238 @@
+//! Exit codes, and what is printed.
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::support::{Place, jobset};
+
+#[test]
+fn success_is_zero_and_streams_logs() {
+    let place = Place::new();
+    let manifest = jobset(
+        "fine",
+        &[("one", "echo first; echo $((40 + 2))"), ("two", "true")],
+        &json!({}),
+    );
+    let ended = place.run_with_input(&["run", "-"], &manifest.to_string());
+    ended.expect_code(0);
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(lines, ["one-0-0 │ first", "one-0-0 │ 42"]);
+    for word in ["fine", "one", "two", "Completed"] {
+        assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
+    }
+    assert!(
+        !format!("{ended:?}").contains("\\u{1b}"),
+        "colours without a terminal"
+    );
+}
+
+#[test]
+fn failure_is_one_and_explained() {
+    let place = Place::new();
+    let script = "for i in 1 2 3; do echo line $i; done; echo the end >&2; exit 7";
+    place.write(
+        "f.yaml",
+        jobset(
+            "broken",
+            &[("one", script), ("two", "sleep 1000")],
+            &json!({}),
+        )
+        .to_string(),
+    );
+    let ended = place.run(&["run", "f.yaml"]);
+    ended.expect_code(1);
+    for part in [
+        "broken failed",
+        "FailedJobs",
+        "broken-one-0",
+        "exit code 7",
+        "line 3",
+        "the end",
+    ] {
+        assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn json_is_one_document_with_the_first_failure() {
+    let place = Place::new();
+    place.write(
+        "f.yaml",
+        jobset("broken", &[("one", "echo gone; exit 7")], &json!({})).to_string(),
+    );
+    let ended = place.run(&["run", "f.yaml", "--output", "json"]);
+    let document = ended.expect_code(1).json();
+    assert!(
+        ended.stderr.contains("one-0-0 │ gone"),
+        "logs go to standard error"
+    );
+    let set = &document["jobsets"][0];
+    assert_eq!(document["result"], "Failed");
+    assert_eq!(document["exitCode"], 1);
+    assert_eq!(set["name"], "broken");
+    assert_eq!(set["reason"], "FailedJobs");
+    assert_eq!(set["restarts"], 0);
+    assert_eq!(set["replicatedJobs"][0]["name"], "one");
+    assert_eq!(set["replicatedJobs"][0]["failed"], 1);
+    assert_eq!(set["firstFailedJob"], "broken-one-0");
+    let failure = &set["firstFailure"];
+    assert_eq!(failure["job"], "broken-one-0");
+    assert_eq!(failure["container"], "main");
+    assert_eq!(failure["exitCode"], 7);
+    assert_eq!(failure["lastLogLines"], json!(["gone"]));
+    assert!(document["api"]["requests"]["create jobs"].as_u64() >= Some(1));
+    assert_eq!(
+        document["api"]["noOpWrites"],
+        json!({}),
+        "a write that changed nothing"
+    );
+
+    let silent = place.run(&["run", "f.yaml", "--output", "json", "--no-logs"]);
+    assert!(!silent.expect_code(1).stderr.contains("gone"));
+    silent.json();
+}
+
+#[test]
+fn the_worst_of_several_jobsets_decides() {
+    let place = Place::new();
+    place.write(
+        "good.yaml",
+        jobset("good", &[("a", "echo hello")], &json!({})).to_string(),
+    );
+    place.write(
+        "bad.yaml",
+        jobset("bad", &[("a", "exit 3")], &json!({})).to_string(),
+    );
+    let ended = place.run(&["run", "good.yaml", "bad.yaml", "-o", "json"]);
+    let sets = ended.expect_code(1).json()["jobsets"].clone();
+    assert_eq!(sets[0]["result"], "Completed");
+    assert_eq!(sets[1]["result"], "Failed");
+    assert!(
+        ended.stderr.contains("good/a-0-0 │ hello"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_restart_is_counted_and_can_succeed() {
+    let place = Place::new();
+    let flag = place.path("flag");
+    let script = format!("test -e {0} || {{ touch {0}; exit 1; }}", flag.display());
+    let spec = json!({"failurePolicy": {"maxRestarts": 1}});
+    place.write(
+        "r.yaml",
+        jobset("again", &[("one", &script)], &spec).to_string(),
+    );
+    let ended = place.run(&["run", "r.yaml", "-o", "json"]);
+    let document = ended.expect_code(0).json();
+    assert_eq!(document["jobsets"][0]["restarts"], 1);
+    assert!(ended.stderr.contains("restart 1"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_timeout_is_124() {
+    let place = Place::new();
+    place.write(
+        "s.yaml",
+        jobset("slow", &[("one", "sleep 1000")], &json!({})).to_string(),
+    );
+    let ended = place.run(&["run", "s.yaml", "--timeout", "1s", "-o", "json"]);
+    assert_eq!(ended.expect_code(124).json()["result"], "TimedOut");
+}
+
+#[test]
+fn an_interrupt_is_130() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let place = Place::new();
+        place.write(
+            "s.yaml",
+            jobset("slow", &[("one", "echo here; sleep 1000")], &json!({})).to_string(),
+        );
+        let mut running = place.start(&["run", "s.yaml"]);
+        running.wait_for("one-0-0 │ here");
+        running.signal(signal);
+        running.wait().expect_code(130);
+    }
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait() {
+    let place = Place::new();
+    // Deaf to SIGTERM, with a grace period nobody wants to wait for.
+    let mut manifest = jobset(
+        "deaf",
+        &[("one", "trap '' TERM; echo here; while :; do sleep 1; done")],
+        &json!({}),
+    );
+    manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] =
+        3600.into();
+    place.write("d.yaml", manifest.to_string());
+    let mut running = place.start(&["run", "d.yaml"]);
+    running.wait_for("one-0-0 │ here");
+    running.signal(Signal::SIGINT);
+    running.signal(Signal::SIGINT);
+    running.wait().expect_code(130);
+    assert_eq!(place.temporary_files(), [] as [std::path::PathBuf; 0]);
+}
+
+#[test]
+fn many_jobs_without_processes() {
+    let place = Place::new();
+    let mut manifest = jobset("many", &[("worker", "true")], &json!({}));
+    manifest["spec"]["replicatedJobs"][0]["replicas"] = 100.into();
+    place.write("m.yaml", manifest.to_string());
+    let ended = place.run(&[
+        "run",
+        "m.yaml",
+        "--runtime",
+        "fake",
+        "-o",
+        "json",
+        "--nodes",
+        "8",
+        "--topology",
+        "rack=2",
+    ]);
+    let document = ended.expect_code(0).json();
+    assert_eq!(
+        document["jobsets"][0]["replicatedJobs"][0]["succeeded"],
+        100
+    );
+    assert_eq!(document["api"]["controllerRequests"]["create jobs"], 100);
+    assert_eq!(document["api"]["noOpWrites"], json!({}));
+}
+
+#[test]
+fn supporting_objects_reach_the_containers() {
+    let place = Place::new();
+    place.write(
+        "objects.yaml",
+        r"
+kind: List
+apiVersion: v1
+items:
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: settings}
+  data: {greeting: hello}
+- apiVersion: v1
+  kind: Secret
+  metadata: {name: secret}
+  stringData: {word: sesame}
+",
+    );
+    let mut manifest = jobset(
+        "reader",
+        &[("one", "echo $GREETING $(cat /etc/word/word)")],
+        &json!({}),
+    );
+    let pod = &mut manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"];
+    pod["containers"][0]["env"] = json!([{"name": "GREETING", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "greeting"}}}]);
+    pod["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/etc/word"}]);
+    pod["volumes"] = json!([{"name": "v", "secret": {"secretName": "secret"}}]);
+    place.write("reader.json", manifest.to_string());
+    // The order of the files does not matter.
+    let ended = place.run(&["run", "reader.json", "objects.yaml"]);
+    assert_eq!(ended.expect_code(0).stdout, "one-0-0 │ hello sesame\n");
+}
