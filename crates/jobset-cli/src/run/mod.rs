@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use futures::stream::{BoxStream, SelectAll};
 use jobset_api::JobSet;
 use jobset_local::node::logs::{LogLine, LogReceiver};
@@ -304,6 +304,9 @@ impl Session {
 
     /// Prints what is left of the logs, then the result.
     fn end(&mut self, exit: Exit, engine: &Engine) -> anyhow::Result<()> {
+        while let Some(Some(change)) = self.changes.next().now_or_never() {
+            self.model.apply(change, self.start.elapsed());
+        }
         if let Ok(line) = self.logs.try_recv() {
             self.print_logs(line);
         }
