@@ -2,17 +2,35 @@
 //!
 //! No I/O and no clock: the time of a change comes with it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use jobset_api::constants as keys;
 use jobset_api::{JobSet, JobSetStatus, conditions};
+use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 
 use super::watch::{Change, SlimJob, SlimPod, label};
 
 /// Log lines remembered of each Pod.
 const REMEMBERED_LINES: usize = 10;
+
+/// Events of one reason that are shown; a thousand Jobs may all meet the same obstacle.
+const SHOWN_PER_REASON: usize = 3;
+
+/// Reasons of events about what keeps a JobSet from going on. Other warnings, such as those about
+/// failures, are shown by their consequences.
+const OBSTACLES: &[&str] = &[
+    keys::events::JOB_CREATION_FAILED,
+    keys::events::HEADLESS_SERVICE_CREATION_FAILED,
+    keys::events::PVC_CREATION_FAILED,
+    // Of the Job controller and of the node.
+    "FailedCreate",
+    "FailedMount",
+    "FailedPostStartHook",
+    "NotIsolated",
+];
 
 /// Namespace and name.
 pub(super) type Key = (String, String);
@@ -26,6 +44,8 @@ pub(super) struct Model {
     lines: HashMap<Key, VecDeque<String>>,
     notices: Vec<Notice>,
     said: HashSet<String>,
+    /// How many events of a reason were shown.
+    obstacles: HashMap<String, usize>,
 }
 
 /// Something to tell the user once.
@@ -178,6 +198,7 @@ impl Model {
                     self.sets[set].jobs.remove(&job.name_any());
                 }
             }
+            Change::Warning(event) => self.warning(&event),
             Change::Pod(pod) => self.pod_changed(&pod),
             Change::PodGone(pod) => {
                 // Its place is still needed for lines that are on their way.
@@ -296,6 +317,32 @@ impl Model {
         let job = known.job.clone();
         self.trouble(pod, &short_name);
         self.failures(pod, index, &job);
+    }
+
+    /// Says what an event tells about an obstacle, once.
+    fn warning(&mut self, event: &Event) {
+        let (Some(reason), Some(note)) = (&event.reason, &event.note) else {
+            return;
+        };
+        // Many Pods may meet the same: the note alone decides whether it is new.
+        if !OBSTACLES.contains(&reason.as_str()) || !self.said.insert(format!("{reason}: {note}")) {
+            return;
+        }
+        let shown = self.obstacles.entry(reason.clone()).or_default();
+        *shown += 1;
+        let text = match (*shown).cmp(&SHOWN_PER_REASON) {
+            Ordering::Greater => return,
+            Ordering::Less => String::new(),
+            Ordering::Equal => format!("; further events {reason} are not shown"),
+        };
+        let regarding = event
+            .regarding
+            .as_ref()
+            .and_then(|about| about.name.as_deref());
+        self.notices.push(Notice {
+            warning: true,
+            text: format!("{}: {reason}: {note}{text}", regarding.unwrap_or_default()),
+        });
     }
 
     /// Says what keeps a Pod from running, once.
@@ -583,6 +630,29 @@ mod tests {
         let notices = model.take_notices();
         assert_eq!(notices.len(), 1);
         assert!(notices[0].text.contains("configmap \"x\" not found"));
+    }
+
+    #[test]
+    fn obstacles_are_said_and_not_repeated() {
+        let mut model = Model::new(&[jobset(json!({}))]);
+        let mut tell = |reason: &str, note: &str| {
+            let event = json!({
+                "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"},
+                "eventTime": null, "reason": reason, "note": note, "type": "Warning",
+                "regarding": {"kind": "JobSet", "name": "js"},
+            });
+            let event = serde_json::from_value(event).unwrap();
+            model.apply(Change::Warning(Box::new(event)), Duration::ZERO);
+            let texts: Vec<String> = model.take_notices().into_iter().map(|n| n.text).collect();
+            texts.join("|")
+        };
+        assert_eq!(tell("JobCreationFailed", "no"), "js: JobCreationFailed: no");
+        assert_eq!(tell("JobCreationFailed", "no"), "");
+        assert_eq!(tell("BackOff", "not an obstacle"), "");
+        assert_eq!(tell("JobCreationFailed", "2"), "js: JobCreationFailed: 2");
+        assert!(tell("JobCreationFailed", "3").ends_with("are not shown"));
+        assert_eq!(tell("JobCreationFailed", "4"), "");
+        assert_eq!(tell("FailedMount", "x"), "js: FailedMount: x");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use futures::stream::{BoxStream, SelectAll};
 use futures::{StreamExt as _, TryStreamExt as _};
 use jobset_api::JobSet;
 use jobset_api::constants as keys;
+use k8s_openapi::api::events::v1::Event as ClusterEvent;
 use kube::core::{ApiResource, Object};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt as _};
@@ -90,9 +91,10 @@ pub(super) enum Change {
     JobGone(Box<SlimJob>),
     Pod(Box<SlimPod>),
     PodGone(Box<SlimPod>),
+    Warning(Box<ClusterEvent>),
 }
 
-/// Follows the JobSets, their Jobs and their Pods.
+/// Follows the JobSets, their Jobs and their Pods, and the events that warn.
 pub(super) fn changes(client: &Client) -> SelectAll<BoxStream<'static, Change>> {
     let children = watcher::Config::default().labels(keys::JOBSET_NAME_KEY);
     let jobsets: Api<JobSet> = Api::all(client.clone());
@@ -113,6 +115,10 @@ pub(super) fn changes(client: &Client) -> SelectAll<BoxStream<'static, Change>> 
     ));
     all.push(follow(jobs, children.clone(), Change::Job, Change::JobGone));
     all.push(follow(pods, children, Change::Pod, Change::PodGone));
+    let events: Api<ClusterEvent> = Api::all(client.clone());
+    let warnings = watcher::Config::default().fields("type=Warning");
+    // An event that is removed is no news: it is taken for the warning it was, said already.
+    all.push(follow(events, warnings, Change::Warning, Change::Warning));
     all
 }
 

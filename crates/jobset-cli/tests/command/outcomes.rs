@@ -236,3 +236,29 @@ items:
     let ended = place.run(&["run", "reader.json", "objects.yaml"]);
     assert_eq!(ended.expect_code(0).stdout, "one-0-0 │ hello sesame\n");
 }
+
+#[test]
+fn what_keeps_a_jobset_from_starting_is_said() {
+    let place = Place::new();
+    // The API accepts the JobSet, but not its Jobs: Indexed ones need completions.
+    let mut manifest = jobset("stuck", &[("one", "true")], &json!({}));
+    manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["parallelism"] = 1.into();
+    place.write("stuck.json", manifest.to_string());
+    let mut running = place.start(&["run", "stuck.json"]);
+    let (_, said) = running.wait_for("JobCreationFailed");
+    assert!(said.contains("spec.completions"), "{said}");
+    running.signal(Signal::SIGINT);
+    running.wait().expect_code(130);
+
+    // A volume that does not exist.
+    let mut manifest = jobset("lost", &[("one", "true")], &json!({}));
+    let pod = &mut manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"];
+    pod["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+    pod["volumes"] = json!([{"name": "v", "configMap": {"name": "absent"}}]);
+    place.write("lost.json", manifest.to_string());
+    let mut running = place.start(&["run", "lost.json"]);
+    let (_, said) = running.wait_for("FailedMount");
+    assert!(said.contains("absent"), "{said}");
+    running.signal(Signal::SIGINT);
+    running.wait().expect_code(130);
+}
