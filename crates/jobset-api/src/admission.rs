@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     features::FeatureGates,
     resource::JobSet,
-    validation::{FieldError, invalid_status, validate_create, validate_update},
+    validation::{FieldError, invalid_status, validate_create, validate_update, warnings},
 };
 
 /// Checks a JobSet that is about to be created, after defaulting.
@@ -21,6 +21,16 @@ use crate::{
 pub fn admit_create(object: &Value, gates: &FeatureGates) -> Result<(), Box<Status>> {
     let jobset = decode(object)?;
     verdict(&jobset, &validate_create(&jobset, gates))
+}
+
+/// The warnings to answer the creation of this JobSet with, after defaulting. An object that
+/// cannot be decoded has none; it is refused.
+pub fn create_warnings(object: &Value, gates: &FeatureGates) -> Vec<String> {
+    let Ok(jobset) = JobSet::deserialize(object) else {
+        return Vec::new();
+    };
+    let found = warnings(&jobset, gates);
+    found.iter().map(ToString::to_string).collect()
 }
 
 /// Checks a change of a JobSet.
@@ -83,7 +93,7 @@ mod tests {
         let mut value = json!({
             "metadata": {"name": "js"},
             "spec": {"replicatedJobs": [{"name": "a", "template": {"spec": {"template": {"spec": {
-                "containers": [{"name": "c", "resources": {"limits": {"cpu": 1}}}],
+                "containers": [{"name": "c", "image": "i", "resources": {"limits": {"cpu": 1}}}],
             }}}}}]},
         });
         default_value(&mut value);
@@ -94,6 +104,22 @@ mod tests {
     fn a_good_object_passes() {
         assert_eq!(admit_create(&good(), &GATES()), Ok(()));
         assert_eq!(admit_update(&good(), &good(), &GATES()), Ok(()));
+    }
+
+    #[test]
+    fn warnings_name_the_field() {
+        assert_eq!(create_warnings(&good(), &GATES()), [""; 0]);
+        assert_eq!(create_warnings(&json!(3), &GATES()), [""; 0]);
+        let mut doubtful = good();
+        doubtful["spec"]["startupPolicy"]["startupPolicyOrder"] = "InOrder".into();
+        let found = create_warnings(&doubtful, &GATES());
+        let [text] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert!(
+            text.starts_with("spec.startupPolicy.startupPolicyOrder: "),
+            "{text}"
+        );
     }
 
     #[test]

@@ -41,7 +41,11 @@ impl Admission for JobSetAdmission {
             None => admission::admit_create(object, &self.gates),
             Some(old) => admission::admit_update(old, object, &self.gates),
         };
-        verdict.map(|()| Vec::new()).map_err(|status| {
+        let warnings = || match old {
+            None => admission::create_warnings(object, &self.gates),
+            Some(_) => Vec::new(),
+        };
+        verdict.map(|()| warnings()).map_err(|status| {
             // The same type on both sides of the wire: the conversion cannot lose anything.
             serde_json::to_value(&*status)
                 .and_then(serde_json::from_value)

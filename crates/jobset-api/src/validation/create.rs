@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     coordinator,
     error::FieldError,
-    failure_policy,
+    failure_policy, template,
     text::{MAX_LABEL_LENGTH, dns1035_label, dns1123_subdomain, is_http_path},
     volume_claims,
 };
@@ -25,7 +25,7 @@ const MAX_GENERATED_BASE_LENGTH: usize = 58;
 /// rule.
 const GENERATED_SUFFIX: &str = "xxxxx";
 /// Stands for the random end of a Pod's name.
-const POD_SUFFIX: &str = "-abcde";
+pub(super) const POD_SUFFIX: &str = "-abcde";
 
 /// The name to check generated names with: `metadata.name`, or else a name as Kubernetes would
 /// make it from `metadata.generateName`, or else empty.
@@ -46,7 +46,7 @@ pub fn validation_name(jobset: &JobSet) -> Cow<'_, str> {
 
 /// Checks a JobSet that is about to be created, after defaulting.
 ///
-/// Every error is returned, in the order of the rules; an empty list means that the JobSet is
+/// Every error is returned, in the order of the rules, those for templates last; an empty list means that the JobSet is
 /// acceptable as far as can be told without looking at other objects.
 pub fn validate_create(jobset: &JobSet, gates: &FeatureGates) -> Vec<FieldError> {
     let name = validation_name(jobset);
@@ -106,6 +106,7 @@ pub fn validate_create(jobset: &JobSet, gates: &FeatureGates) -> Vec<FieldError>
     coordinator::validate(jobset, &name, &mut errors);
     // C16
     volume_claims::validate(jobset, &name, &mut errors);
+    template::validate(jobset, &mut errors);
     errors
 }
 

@@ -47,11 +47,36 @@ impl Case {
     }
 
     pub(super) fn errors(&self) -> Vec<FieldError> {
+        let spec = complete(self.spec.clone());
         let jobset: JobSet =
-            serde_json::from_value(json!({"metadata": {"name": self.name}, "spec": self.spec}))
-                .unwrap();
+            serde_json::from_value(json!({"metadata": {"name": self.name}, "spec": spec})).unwrap();
         validate_create(&jobset, &self.gates)
     }
+}
+
+/// Fills in what Pods must have, so that a table need not repeat it.
+fn complete(mut spec: Value) -> Value {
+    let jobs = spec["replicatedJobs"].as_array_mut();
+    for job in jobs.into_iter().flatten() {
+        let pod = &mut job["template"]["spec"]["template"]["spec"];
+        if pod["containers"].is_null() {
+            pod["containers"] = json!([{"name": "default"}]);
+        }
+        for list in ["containers", "initContainers"] {
+            for container in pod[list].as_array_mut().into_iter().flatten() {
+                let named = with(json!({"name": "c", "image": "i"}), container.clone());
+                *container = named;
+                for mount in container["volumeMounts"]
+                    .as_array_mut()
+                    .into_iter()
+                    .flatten()
+                {
+                    mount["mountPath"] = "/data".into();
+                }
+            }
+        }
+    }
+    spec
 }
 
 /// The errors must be the expected ones, in order and no more.
@@ -236,12 +261,12 @@ fn general() {
 fn generated_name_is_checked_with_its_random_suffix() {
     let jobset: JobSet = serde_json::from_value(json!({
         "metadata": {"generateName": "a".repeat(50)},
-        "spec": {
+        "spec": complete(json!({
             "replicatedJobs": [job("worker", json!({"template": {"spec": {"containers": [
                 {"volumeMounts": [{"name": "datasets"}]},
             ]}}}))],
             "volumeClaimPolicies": [{"templates": [{"metadata": {"name": "datasets"}}]}],
-        },
+        })),
     }))
     .unwrap();
     let errors = validate_create(&jobset, &FeatureGates::default());

@@ -234,11 +234,19 @@ fn volume_claims() {
         case(
             "not mounted",
             with(mounted("other"), claims(&[&["data"]])),
-            &[(
-                "spec.replicatedJobs",
-                INVALID,
-                &["volumeMount", "\"data\"", "[{"],
-            )],
+            &[
+                (
+                    "spec.replicatedJobs",
+                    INVALID,
+                    &["volumeMount", "\"data\"", "[{"],
+                ),
+                (
+                    "spec.replicatedJobs[0].template.spec.template.spec.containers[0]\
+                     .volumeMounts[0].name",
+                    INVALID,
+                    &["\"other\""],
+                ),
+            ],
         ),
         case(
             "volume of the same name",

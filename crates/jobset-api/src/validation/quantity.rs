@@ -1,28 +1,72 @@
 //! Amounts of resources, compared exactly.
 
+use std::cmp::Ordering;
+
 use serde_json::Value;
 
 /// Whether two quantities (texts or whole numbers) have the same amount. Values that are not
 /// quantities are the same only when they are written the same.
 pub fn quantities_equal(left: &Value, right: &Value) -> bool {
     left == right
-        || matches!((amount(left), amount(right)), (Some(left), Some(right)) if left == right)
+        || matches!((Amount::of(left), Amount::of(right)), (Some(left), Some(right)) if left == right)
 }
 
 /// An amount in one form only: `sign * digits * 2^binary * 10^decimal`, where the digits have no
 /// zeros around them and the power of two is multiplied out.
 #[derive(Debug, PartialEq, Eq)]
-struct Amount {
+pub(super) struct Amount {
     negative: bool,
     digits: Vec<u8>,
     exponent: i64,
 }
 
-fn amount(value: &Value) -> Option<Amount> {
-    match value {
-        Value::String(text) => parse(text),
-        Value::Number(number) => parse(&number.to_string()),
-        _ => None,
+impl Amount {
+    /// The amount of a quantity; `None` when the value is none.
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => parse(text),
+            Value::Number(number) => parse(&number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is below zero.
+    pub(super) fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    /// Whether it has no fraction.
+    pub(super) fn is_whole(&self) -> bool {
+        self.exponent >= 0
+    }
+
+    /// Compares without regard to the signs.
+    fn cmp_magnitude(&self, other: &Self) -> Ordering {
+        // Zero has no digits and is below everything.
+        let order = |amount: &Self| {
+            let length = i64::try_from(amount.digits.len()).unwrap_or(i64::MAX);
+            (length > 0).then(|| length.saturating_add(amount.exponent))
+        };
+        order(self)
+            .cmp(&order(other))
+            .then_with(|| self.digits.cmp(&other.digits))
+    }
+}
+
+impl Ord for Amount {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.negative, other.negative) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, false) => self.cmp_magnitude(other),
+            (true, true) => other.cmp_magnitude(self),
+        }
+    }
+}
+
+impl PartialOrd for Amount {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -155,6 +199,43 @@ mod tests {
         ];
         for (left, right, expected) in table {
             assert_eq!(quantities_equal(&left, &right), expected, "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn order_of_amounts() {
+        let ascending = [
+            "-1Gi", "-2", "-1.5", "-1", "0", "1n", "500m", "0.51", "1", "1.5", "2", "15", "1Ki",
+            "1025", "1Gi", "1.1Gi", "1e30",
+        ];
+        let amounts: Vec<_> = ascending
+            .iter()
+            .map(|text| Amount::of(&json!(text)).unwrap())
+            .collect();
+        for (i, left) in amounts.iter().enumerate() {
+            for (j, right) in amounts.iter().enumerate() {
+                assert_eq!(
+                    left.cmp(right),
+                    i.cmp(&j),
+                    "{} {}",
+                    ascending[i],
+                    ascending[j]
+                );
+            }
+        }
+        for (text, negative, whole) in [
+            ("-0", false, true),
+            ("-1m", true, false),
+            ("1500m", false, false),
+            ("2000m", false, true),
+            ("0.5Ki", false, true),
+        ] {
+            let amount = Amount::of(&json!(text)).unwrap();
+            assert_eq!(
+                (amount.is_negative(), amount.is_whole()),
+                (negative, whole),
+                "{text}"
+            );
         }
     }
 }

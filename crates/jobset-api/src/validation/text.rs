@@ -59,6 +59,56 @@ pub(super) fn dns1035_label(text: &str) -> Vec<Problem> {
     )
 }
 
+/// A label of a domain name.
+pub(super) fn dns1123_label(text: &str) -> Vec<Problem> {
+    problems(
+        text,
+        MAX_LABEL_LENGTH,
+        is_dns_label(text),
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', \
+         and start and end with an alphanumeric character (for example 'my-name'; the regex used \
+         for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+    )
+}
+
+/// Key of a label or annotation: a name, after a domain and a slash if need be.
+pub(super) fn qualified_name(text: &str) -> Vec<Problem> {
+    let (mut found, name) = match text.split_once('/') {
+        Some((prefix, name)) => (dns1123_subdomain(prefix), name),
+        None => (Vec::new(), text),
+    };
+    let outer = |c: char| c.is_ascii_alphanumeric();
+    let well_formed = name.starts_with(outer)
+        && name.ends_with(outer)
+        && name
+            .chars()
+            .all(|c| outer(c) || matches!(c, '-' | '_' | '.'));
+    found.extend(problems(
+        name,
+        MAX_LABEL_LENGTH,
+        well_formed,
+        "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and start \
+         and end with an alphanumeric character, with an optional DNS subdomain and '/' before it \
+         (for example 'example.com/MyName'; the regex used for validation of the name is \
+         '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+    ));
+    found
+}
+
+/// Name of a port: at most 15 lower-case letters, digits and single '-' between them, with at
+/// least one letter.
+pub(super) fn is_port_name(text: &str) -> bool {
+    text.len() <= 15
+        && is_dns_label(text)
+        && !text.contains("--")
+        && text.contains(|c: char| c.is_ascii_lowercase())
+}
+
+/// Name of an environment variable, as liberal as the newest API servers.
+pub(super) fn is_variable_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'=')
+}
+
 /// Labels separated by dots.
 pub(super) fn dns1123_subdomain(text: &str) -> Vec<Problem> {
     problems(
@@ -149,6 +199,36 @@ mod tests {
             assert_eq!(label_value(bad).len(), 1, "{bad}");
         }
         assert_eq!(label_value(&"a".repeat(64)), [Problem::TooLong(63)]);
+    }
+
+    #[test]
+    fn keys() {
+        for good in ["a", "A_b.c", "example.com/Name", "a/9"] {
+            assert_eq!(qualified_name(good), [], "{good}");
+        }
+        for bad in ["", "-a", "a-", "a b", "/a", "a/", "a/b/c", "A.com/a"] {
+            assert_eq!(qualified_name(bad).len(), 1, "{bad}");
+        }
+        assert_eq!(qualified_name(&"a".repeat(64)), [Problem::TooLong(63)]);
+        assert_eq!(qualified_name("A/-").len(), 2);
+        assert_eq!(dns1123_label("1-a"), []);
+        assert_eq!(dns1123_label("a.b").len(), 1);
+    }
+
+    #[test]
+    fn ports_and_variables() {
+        for good in ["http", "a", "a-1", "1a", "abcdefghijklmno"] {
+            assert!(is_port_name(good), "{good}");
+        }
+        for bad in ["", "1", "A", "a--b", "-a", "a-", "abcdefghijklmnop", "a_b"] {
+            assert!(!is_port_name(bad), "{bad}");
+        }
+        for good in ["A", "a.b-c", "1", "with space"] {
+            assert!(is_variable_name(good), "{good}");
+        }
+        for bad in ["", "a=b", "ä", "a\tb"] {
+            assert!(!is_variable_name(bad), "{bad}");
+        }
     }
 
     #[test]

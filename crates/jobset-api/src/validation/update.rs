@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{error::FieldError, semantic::semantically_equal};
+use super::{error::FieldError, semantic::semantically_equal, template};
 use crate::{
     conditions::is_finished,
     features::{Feature, FeatureGates},
@@ -30,7 +30,8 @@ const MUTABLE_WHILE_SUSPENDED: [[&str; 4]; 5] = [
 ///
 /// Replicated jobs may not change, with two exceptions: the scheduling of Pods (labels,
 /// annotations, node selector, tolerations, scheduling gates) while the old or the new JobSet is
-/// suspended, and the size of Indexed Jobs with the gate `ElasticJobSet`.
+/// suspended, and the size of Indexed Jobs with the gate `ElasticJobSet`. What changes so must be
+/// acceptable for Jobs, as on creation.
 pub fn validate_update(old: &JobSet, new: &JobSet, gates: &FeatureGates) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let old_jobs: HashMap<&str, &ReplicatedJob> = old
@@ -55,6 +56,7 @@ pub fn validate_update(old: &JobSet, new: &JobSet, gates: &FeatureGates) -> Vec<
             }
         }
         if suspended {
+            template::validate_changed_scheduling(new, old_job, job, index, &mut errors);
             for path in &MUTABLE_WHILE_SUSPENDED {
                 take_back(old_job, job, path);
             }

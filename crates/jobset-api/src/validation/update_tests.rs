@@ -319,3 +319,78 @@ fn added_removed_and_reordered_replicated_jobs() {
         assert_eq!(found, [(JOBS, "field is immutable")]);
     }
 }
+
+#[test]
+fn changes_while_suspended_must_be_acceptable_for_jobs() {
+    let suspended: &[(&str, Value)] = &[("/spec/suspend", json!(true))];
+    let pod = template("template/spec");
+    let metadata = template("template/metadata");
+    let selector = format!("{pod}/nodeSelector");
+    let tolerations = format!("{pod}/tolerations");
+    let gates = format!("{pod}/schedulingGates");
+    let labels = format!("{metadata}/labels");
+    let annotations = format!("{metadata}/annotations");
+    let bad = json!({"a b": "c"});
+    let old_bad: &[(&str, Value)] = &[("/spec/suspend", json!(true)), (&labels, bad.clone())];
+    check(
+        FeatureGates::default(),
+        &[
+            (
+                "good",
+                suspended,
+                &[
+                    (&selector, json!({"example.com/zone": "a"})),
+                    (&tolerations, json!([{"key": "k", "operator": "Exists"}])),
+                    (&gates, json!([{"name": "example.com/gate"}])),
+                    (&labels, json!({"a": "b"})),
+                    (&annotations, json!({"A.example.com/a": "b c"})),
+                ],
+                &[],
+            ),
+            (
+                "bad",
+                suspended,
+                &[
+                    (&selector, bad.clone()),
+                    (&tolerations, json!([{"key": "k", "operator": "Equals"}])),
+                    (&gates, json!([{"name": "a"}, {"name": "a"}])),
+                    (&labels, json!({"a": "b c"})),
+                    (&annotations, bad.clone()),
+                ],
+                &[
+                    (
+                        "spec.replicatedJobs[0].template.spec.template.metadata.labels",
+                        ErrorKind::Invalid,
+                        "valid label",
+                    ),
+                    (
+                        "spec.replicatedJobs[0].template.spec.template.metadata.annotations",
+                        ErrorKind::Invalid,
+                        "qualified name",
+                    ),
+                    (
+                        "spec.replicatedJobs[0].template.spec.template.spec.nodeSelector",
+                        ErrorKind::Invalid,
+                        "qualified name",
+                    ),
+                    (
+                        "spec.replicatedJobs[0].template.spec.template.spec.tolerations[0].operator",
+                        ErrorKind::Invalid,
+                        "must be one of",
+                    ),
+                    (
+                        "spec.replicatedJobs[0].template.spec.template.spec.schedulingGates[1].name",
+                        ErrorKind::Invalid,
+                        "unique",
+                    ),
+                ],
+            ),
+            (
+                "what was stored is not held against other changes",
+                old_bad,
+                &[(&gates, json!([{"name": "a"}]))],
+                &[],
+            ),
+        ],
+    );
+}
