@@ -7,6 +7,7 @@ use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
+use super::protobuf;
 use crate::status::Status;
 
 /// The largest body that is read, in bytes; etcd's default in Kubernetes is similar.
@@ -62,15 +63,29 @@ pub(crate) fn parse_yaml(bytes: &[u8]) -> Result<Value, Status> {
         .map_err(|error| Status::bad_request(format!("the body is not valid YAML: {error}")))
 }
 
+/// Parses a body in Kubernetes' protobuf encoding.
+pub(crate) fn parse_protobuf(bytes: &[u8]) -> Result<Value, Status> {
+    protobuf::object(bytes).map_err(|error| match error {
+        protobuf::Error::Unsupported(what) => Status::unsupported_media_type(
+            &format!("{}: {what}", protobuf::MEDIA_TYPE),
+            "application/json, application/yaml",
+        ),
+        error @ protobuf::Error::Malformed { .. } => Status::bad_request(format!(
+            "the object provided is unrecognized: invalid protobuf: {error}"
+        )),
+    })
+}
+
 /// Parses the body of a create or a replace.
 pub(crate) fn object(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Status> {
     let value = match media_type(headers).as_str() {
         "application/json" => parse(bytes)?,
         "application/yaml" => parse_yaml(bytes)?,
+        protobuf::MEDIA_TYPE => parse_protobuf(bytes)?,
         other => {
             return Err(Status::unsupported_media_type(
                 other,
-                "application/json, application/yaml",
+                "application/json, application/yaml, application/vnd.kubernetes.protobuf",
             ));
         }
     };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::output::{json_response, object_value, to_bytes};
 use super::selection::Selection;
-use super::{Call, body, object_response};
+use super::{Call, body, object_response, protobuf};
 use crate::admission::Operation;
 use crate::status::Status;
 use crate::store::{Draft, Key, Refused};
@@ -28,14 +28,16 @@ fn options(call: &Call, bytes: &Bytes) -> Result<Value, Status> {
     let mut options = if bytes.iter().all(u8::is_ascii_whitespace) {
         json!({})
     } else {
-        let media_type = body::media_type(&call.parts.headers);
-        if media_type != "application/json" {
-            return Err(Status::unsupported_media_type(
-                &media_type,
-                "application/json",
-            ));
+        match body::media_type(&call.parts.headers).as_str() {
+            "application/json" => body::parse(bytes)?,
+            protobuf::MEDIA_TYPE => body::parse_protobuf(bytes)?,
+            other => {
+                return Err(Status::unsupported_media_type(
+                    other,
+                    "application/json, application/vnd.kubernetes.protobuf",
+                ));
+            }
         }
-        body::parse(bytes)?
     };
     if !options.is_object() {
         return Err(Status::bad_request("DeleteOptions must be a JSON object"));

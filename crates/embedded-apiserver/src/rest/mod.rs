@@ -4,6 +4,7 @@
 //! then one verb: [`read`] (get, list), [`watch`], [`create`], [`update`] (PUT), [`patch`],
 //! [`delete`], or a subresource of Pods ([`pods`]). Answers are built in [`output`].
 
+mod access;
 mod body;
 mod create;
 mod delete;
@@ -17,6 +18,7 @@ mod patch;
 mod path;
 mod pods;
 mod prepare;
+mod protobuf;
 mod read;
 mod selection;
 mod update;
@@ -168,6 +170,10 @@ async fn route(core: Arc<Core>, request: Request<Body>) -> Result<Response, Stat
             return discovery::serve(&core, &other, &parts);
         }
     };
+    if let Some(kind) = access::review(&resource) {
+        let body = body::read(body).await?;
+        return access::answer(kind, &parts.method, &parts.headers, &body);
+    }
     serve_resource(core, resource, parts, body).await
 }
 

@@ -4,4 +4,5 @@
 
 mod fixture;
 mod reading;
+mod typed;
 mod writing;
