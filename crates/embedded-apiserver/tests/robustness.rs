@@ -336,6 +336,79 @@ async fn unacceptable_representations() {
     }
 }
 
+/// A field of protobuf's wire format that holds bytes, up to 127 of them.
+fn field(number: u8, value: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(value.len()).unwrap();
+    assert!(number < 16 && length < 128);
+    [&[number << 3 | 2, length], value].concat()
+}
+
+fn protobuf(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+    let type_meta = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
+    [b"k8s\0".to_vec(), field(1, &type_meta), field(2, raw)].concat()
+}
+
+#[tokio::test]
+async fn protobuf_bodies() {
+    const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+    let server = ApiServer::builder().build();
+    let named = field(1, &field(1, b"a"));
+    let map = protobuf("v1", "ConfigMap", &named);
+    let (code, created) = call(&server, Method::POST, MAPS, PROTOBUF, map.clone()).await;
+    assert_eq!((code, &created["metadata"]["name"]), (201, &json!("a")));
+
+    let refused = [
+        (protobuf("apps/v1", "Deployment", &named), 415, "Deployment"),
+        (protobuf("v1", "Secret", &named), 400, "Secret"),
+        (
+            protobuf("v1", "ConfigMap", &field(15, b"x")),
+            400,
+            "unknown field 15 of ConfigMap",
+        ),
+        (map[..map.len() - 1].to_vec(), 400, "invalid protobuf"),
+        (Vec::new(), 400, "invalid protobuf"),
+    ];
+    for (body, expected, text) in refused {
+        let (code, status) = call(&server, Method::POST, MAPS, PROTOBUF, body).await;
+        let message = status["message"].as_str().unwrap();
+        assert_eq!(code, expected, "{status}");
+        assert!(message.contains(text), "{message}");
+    }
+
+    let one = format!("{MAPS}/a");
+    let precondition = protobuf("v1", "DeleteOptions", &field(2, &field(1, b"another uid")));
+    let (code, status) = call(&server, Method::DELETE, &one, PROTOBUF, precondition).await;
+    assert_eq!(code, 409, "{status}");
+    let (code, _) = call(&server, Method::DELETE, &one, PROTOBUF, map).await;
+    assert_eq!(code, 400, "only DeleteOptions say how to delete");
+    let options = protobuf("v1", "DeleteOptions", b"");
+    let (code, status) = call(&server, Method::DELETE, &one, PROTOBUF, options).await;
+    assert_eq!(code, 200, "{status}");
+}
+
+#[tokio::test]
+async fn access_reviews() {
+    let server = ApiServer::builder().build();
+    let uri = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let spec = json!({"resourceAttributes": {"verb": "create", "resource": "pods"}});
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": spec});
+    let (code, answer) = call(&server, Method::POST, uri, "", review.to_string()).await;
+    assert_eq!((code, &answer["spec"]), (201, &spec));
+    assert_eq!(answer["status"]["allowed"], true);
+    for (method, body, expected) in [
+        (Method::GET, String::new(), 405),
+        (Method::POST, "{}".to_owned(), 400),
+        (
+            Method::POST,
+            json!({"kind": "SelfSubjectAccessReview"}).to_string(),
+            400,
+        ),
+    ] {
+        assert_eq!(call(&server, method, uri, "", body).await.0, expected);
+    }
+}
+
 fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -30,7 +30,7 @@ fn options(call: &Call, bytes: &Bytes) -> Result<Value, Status> {
     } else {
         match body::media_type(&call.parts.headers).as_str() {
             "application/json" => body::parse(bytes)?,
-            protobuf::MEDIA_TYPE => body::parse_protobuf(bytes)?,
+            protobuf::MEDIA_TYPE => protobuf_options(bytes)?,
             other => {
                 return Err(Status::unsupported_media_type(
                     other,
@@ -71,6 +71,18 @@ fn options(call: &Call, bytes: &Bytes) -> Result<Value, Status> {
         return Err(Status::bad_request("gracePeriodSeconds must be an integer"));
     }
     Ok(options)
+}
+
+/// Unlike text, protobuf is always of a definite kind.
+fn protobuf_options(bytes: &[u8]) -> Result<Value, Status> {
+    let options = body::parse_protobuf(bytes)?;
+    match options["kind"].as_str() {
+        Some("DeleteOptions") => Ok(options),
+        other => Err(Status::bad_request(format!(
+            "DeleteOptions are expected, not {}",
+            other.unwrap_or_default()
+        ))),
+    }
 }
 
 fn is_dry_run(call: &Call, options: &Value) -> Result<bool, Status> {
