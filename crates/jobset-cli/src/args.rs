@@ -20,6 +20,7 @@ use crate::style::Color;
     after_help = "Examples:
   jobset run training.yaml              run a JobSet here and stream its logs
   jobset up                             a one-machine cluster for kubectl
+  jobset validate training.yaml         what is wrong with a manifest
   jobset completion bash > ~/.local/share/bash-completion/completions/jobset
 
 Exit codes: 0 completed, 1 failed, 2 bad input or usage, 124 timed out, 130 interrupted."
@@ -60,6 +61,17 @@ Exit codes: 0 completed, 1 failed, 2 bad input or usage, 124 timed out, 130 inte
   jobset up --data-dir ~/.local/share/jobset     keeps its objects over restarts
   jobset up --nodes 8 --topology rack=2")]
     Up(UpArgs),
+    /// Check manifest files without a cluster
+    #[command(after_help = "Examples:
+  jobset validate training.yaml
+  jobset validate *.yaml --output json
+  kubectl kustomize overlays/dev | jobset validate -
+
+Prints FILE:LINE:COLUMN: document: field path: message for everything that is wrong in any document.
+Objects of kinds that are not known here are skipped, and named.
+
+Exit codes: 0 nothing is wrong, 2 something is.")]
+    Validate(ValidateArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:
   jobset completion bash > ~/.local/share/bash-completion/completions/jobset
@@ -105,10 +117,10 @@ pub(crate) enum RuntimeKind {
 /// What is printed at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputKind {
-    /// Logs and a summary for people
+    /// Text for people
     #[default]
     Text,
-    /// One JSON document on standard output; logs go to standard error
+    /// One JSON document on standard output
     Json,
 }
 
@@ -132,6 +144,17 @@ pub(crate) struct RunArgs {
     pub(crate) no_logs: bool,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
+}
+
+/// Arguments of `jobset validate`.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Manifest files in YAML or JSON, several documents allowed; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: OutputKind,
 }
 
 /// Arguments of `jobset up`.

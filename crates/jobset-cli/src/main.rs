@@ -14,6 +14,7 @@ mod manifest;
 mod run;
 mod style;
 mod up;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::main(&args),
         Command::Up(args) => up::main(&args),
+        Command::Validate(args) => validate::main(&args),
         Command::Completion { shell } => {
             clap_complete::generate(
                 shell,

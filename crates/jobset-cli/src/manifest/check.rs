@@ -12,6 +12,52 @@ use super::tree::{self, Tree};
 use super::{Document, Problem};
 use crate::kinds::{self, Kind};
 
+/// What a look at the documents has found.
+#[derive(Debug, Default)]
+pub(crate) struct Inspection {
+    /// The documents of known kinds, also those with problems.
+    pub(crate) documents: Vec<Document>,
+    pub(crate) problems: Vec<Problem>,
+    /// Documents of kinds that cannot be checked or run here.
+    pub(crate) skipped: Vec<Problem>,
+}
+
+/// One object of a file.
+struct Object<'a> {
+    source: &'a Source,
+    /// The document it stands in.
+    tree: &'a Spanned<Tree>,
+    /// Its place in the document: empty, or `items[3]` of a List.
+    prefix: String,
+    /// How messages call it.
+    label: String,
+    body: Value,
+}
+
+impl Object<'_> {
+    fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
+        let path = match (self.prefix.as_str(), path) {
+            ("", path) => path.to_owned(),
+            (prefix, "") => prefix.to_owned(),
+            (prefix, path) => format!("{prefix}.{path}"),
+        };
+        Problem {
+            file: self.source.name.clone(),
+            place: tree::find(self.tree, &path),
+            document: Some(self.label.clone()),
+            path,
+            message: message.into(),
+        }
+    }
+
+    fn text(&self, key: &str) -> &str {
+        self.body
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+}
+
 /// Whether it is a JobSet.
 pub(crate) fn is_jobset(document: &Document) -> bool {
     (document.kind.api_version, document.kind.kind) == kinds::JOBSET
@@ -33,107 +79,93 @@ pub(super) fn no_jobset(files: &[PathBuf]) -> Problem {
     }
 }
 
-/// Checks the documents of one source.
-pub(super) fn documents(
-    source: &Source,
-    trees: Vec<Spanned<Tree>>,
-    documents: &mut Vec<Document>,
-    problems: &mut Vec<Problem>,
-) {
-    if trees.is_empty() {
-        problems.push(Problem {
-            file: source.name.clone(),
-            message: "is empty: expected a YAML document with apiVersion and kind".to_owned(),
-            ..Problem::default()
-        });
-    }
-    let several = trees.len() > 1;
-    for (index, tree) in trees.iter().enumerate() {
-        let label = if several {
-            format!("document {}", index + 1)
-        } else {
-            "document 1".to_owned()
-        };
-        document(
-            source,
-            &label,
-            tree,
-            tree.value.to_json(),
-            "",
-            documents,
-            problems,
-        );
-    }
-}
-
-/// Checks one object; a List is a document that holds several.
-fn document(
-    source: &Source,
-    label: &str,
-    tree: &Spanned<Tree>,
-    body: Value,
-    prefix: &str,
-    documents: &mut Vec<Document>,
-    problems: &mut Vec<Problem>,
-) {
-    let mut label = label.to_owned();
-    let mut found = Vec::new();
-    let mut problem = |label: &str, path: &str, message: String| {
-        let path = match (prefix, path) {
-            ("", path) => path.to_owned(),
-            (prefix, "") => prefix.to_owned(),
-            (prefix, path) => format!("{prefix}.{path}"),
-        };
-        found.push(Problem {
-            file: source.name.clone(),
-            place: tree::find(tree, &path),
-            document: Some(label.to_owned()),
-            path,
-            message,
-        });
-    };
-    let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
-    let (api_version, kind) = (text("apiVersion"), text("kind"));
-    if !body.is_object() {
-        problem(
-            &label,
-            "",
-            "must be a mapping with apiVersion and kind".to_owned(),
-        );
-    } else if kind == "List" && api_version == "v1" {
-        for (index, item) in body["items"].as_array().into_iter().flatten().enumerate() {
-            let prefix = format!("items[{index}]");
-            document(
-                source,
-                &label,
-                tree,
-                item.clone(),
-                &prefix,
-                documents,
-                problems,
-            );
+impl Inspection {
+    /// Looks at the documents of one source.
+    pub(super) fn source(&mut self, source: &Source, trees: &[Spanned<Tree>]) {
+        if trees.is_empty() {
+            self.problems.push(Problem {
+                file: source.name.clone(),
+                message: "is empty: expected a YAML document with apiVersion and kind".to_owned(),
+                ..Problem::default()
+            });
         }
-        return;
-    } else if api_version.is_empty() || kind.is_empty() {
-        for (key, value) in [("apiVersion", api_version), ("kind", kind)] {
-            if value.is_empty() {
-                problem(&label, key, "is missing or not a string".to_owned());
+        for (index, tree) in trees.iter().enumerate() {
+            self.object(Object {
+                source,
+                tree,
+                prefix: String::new(),
+                label: format!("document {}", index + 1),
+                body: tree.value.to_json(),
+            });
+        }
+    }
+
+    /// Looks at one object; a List is a document that holds several.
+    fn object(&mut self, mut object: Object<'_>) {
+        if !object.body.is_object() {
+            let message = "must be a mapping with apiVersion and kind";
+            self.problems.push(object.problem("", message));
+            return;
+        }
+        let (api_version, kind) = (object.text("apiVersion"), object.text("kind"));
+        if api_version.is_empty() || kind.is_empty() {
+            for key in ["apiVersion", "kind"] {
+                if object.text(key).is_empty() {
+                    self.problems
+                        .push(object.problem(key, "is missing or not a string"));
+                }
+            }
+            return;
+        }
+        if (api_version, kind) == ("v1", "List") {
+            let items = object.body["items"].take();
+            for (index, item) in items.as_array().into_iter().flatten().enumerate() {
+                self.object(Object {
+                    source: object.source,
+                    tree: object.tree,
+                    prefix: format!("items[{index}]"),
+                    label: object.label.clone(),
+                    body: item.clone(),
+                });
+            }
+            return;
+        }
+        match Kind::find(api_version, kind) {
+            Some(kind) => {
+                let meta = &object.body["metadata"];
+                let name = meta["name"].as_str().filter(|name| !name.is_empty());
+                let shown = name.or(meta["generateName"].as_str()).unwrap_or_default();
+                object.label = format!("{} ({} {shown:?})", object.label, kind.kind);
+                self.known(object, kind);
+            }
+            None if kind == kinds::JOBSET.1 => {
+                let message = format!(
+                    "a JobSet has apiVersion {}, not {api_version:?}",
+                    kinds::JOBSET.0
+                );
+                self.problems.push(object.problem("apiVersion", message));
+            }
+            None => {
+                let message = format!(
+                    "{kind:?} of apiVersion {api_version:?} is not supported here; supported: {}",
+                    kinds::listed()
+                );
+                self.skipped.push(object.problem("kind", message));
             }
         }
-    } else if let Some(kind) = Kind::find(api_version, kind) {
-        let meta = &body["metadata"];
-        let name = meta["name"].as_str().unwrap_or_default().to_owned();
-        let generated = meta["generateName"].as_str().unwrap_or_default();
-        label = format!(
-            "{label} ({} {:?})",
-            kind.kind,
-            if name.is_empty() { generated } else { &name }
-        );
-        for (path, message) in schema::problems(kind, &body) {
-            problem(&label, &path, message);
+    }
+
+    /// Looks at an object of a kind that has a schema here.
+    fn known(&mut self, object: Object<'_>, kind: &'static Kind) {
+        let before = self.problems.len();
+        for (path, message) in schema::problems(kind, &object.body) {
+            self.problems.push(object.problem(&path, message));
         }
-        if name.is_empty() && generated.is_empty() {
-            problem(&label, "metadata.name", "is required".to_owned());
+        let meta = &object.body["metadata"];
+        let name = meta["name"].as_str().unwrap_or_default().to_owned();
+        if name.is_empty() && meta["generateName"].as_str().unwrap_or_default().is_empty() {
+            self.problems
+                .push(object.problem("metadata.name", "is required"));
         }
         let namespace = match meta["namespace"].as_str() {
             _ if !kind.namespaced => "",
@@ -141,86 +173,50 @@ fn document(
             Some(namespace) => namespace,
         }
         .to_owned();
-        let twin = documents.iter().any(|other| {
-            other.kind == kind
-                && other.namespace == namespace
-                && other.name == name
-                && !name.is_empty()
-        });
-        if twin {
-            problem(
-                &label,
-                "metadata.name",
-                format!(
-                    "there is another {} of this name in namespace {namespace:?}",
-                    kind.kind
-                ),
-            );
-        }
-        if found.is_empty() && (kind.api_version, kind.kind) == kinds::JOBSET {
-            jobset(&body, |path, message| {
-                found.push(Problem {
-                    file: source.name.clone(),
-                    place: tree::find(tree, &join(prefix, &path)),
-                    document: Some(label.clone()),
-                    path: join(prefix, &path),
-                    message,
-                });
+        let twin = !name.is_empty()
+            && self.documents.iter().any(|other| {
+                other.kind == kind && other.namespace == namespace && other.name == name
             });
+        if twin {
+            let message = format!(
+                "there is another {} of this name in namespace {namespace:?}",
+                kind.kind
+            );
+            self.problems.push(object.problem("metadata.name", message));
         }
-        documents.push(Document {
+        if self.problems.len() == before && (kind.api_version, kind.kind) == kinds::JOBSET {
+            for (path, message) in jobset(&object.body) {
+                self.problems.push(object.problem(&path, message));
+            }
+        }
+        self.documents.push(Document {
             kind,
             namespace,
             name,
-            body,
-            origin: format!("{}: {label}", source.name),
+            origin: format!("{}: {}", object.source.name, object.label),
+            body: object.body,
         });
-    } else {
-        let hint = if kind == kinds::JOBSET.1 {
-            format!(
-                "a JobSet has apiVersion {}, not {api_version:?}",
-                kinds::JOBSET.0
-            )
-        } else {
-            format!(
-                "{kind:?} of apiVersion {api_version:?} cannot be run here; supported: {}",
-                kinds::listed()
-            )
-        };
-        let at = if kind == kinds::JOBSET.1 {
-            "apiVersion"
-        } else {
-            "kind"
-        };
-        problem(&label, at, hint);
-    }
-    problems.append(&mut found);
-}
-
-fn join(prefix: &str, path: &str) -> String {
-    match (prefix, path) {
-        ("", path) => path.to_owned(),
-        (prefix, "") => prefix.to_owned(),
-        (prefix, path) => format!("{prefix}.{path}"),
     }
 }
 
 /// The rules of admission, with the defaults that admission fills in before.
-fn jobset(body: &Value, mut problem: impl FnMut(String, String)) {
+fn jobset(body: &Value) -> Vec<(String, String)> {
     let mut body = body.clone();
     defaulting::default_value(&mut body);
-    match serde_json::from_value::<JobSet>(body) {
-        Ok(mut jobset) => {
-            defaulting::default_jobset(&mut jobset);
-            for error in validation::validate_create(&jobset, &FeatureGates::default()) {
-                let message = if error.path.is_empty() {
-                    error.detail.clone()
-                } else {
-                    error.body()
-                };
-                problem(error.path.clone(), message);
-            }
-        }
-        Err(error) => problem(String::new(), format!("cannot be read: {error}")),
-    }
+    let mut jobset = match serde_json::from_value::<JobSet>(body) {
+        Ok(jobset) => jobset,
+        Err(error) => return vec![(String::new(), format!("cannot be read: {error}"))],
+    };
+    defaulting::default_jobset(&mut jobset);
+    validation::validate_create(&jobset, &FeatureGates::default())
+        .into_iter()
+        .map(|error| {
+            let message = if error.path.is_empty() {
+                error.detail.clone()
+            } else {
+                error.body()
+            };
+            (error.path, message)
+        })
+        .collect()
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-pub(crate) use self::check::is_jobset;
+pub(crate) use self::check::{Inspection, is_jobset};
 pub(crate) use self::problem::{Problem, report};
 use crate::kinds::Kind;
 
@@ -28,20 +28,30 @@ pub(crate) struct Document {
     pub(crate) origin: String,
 }
 
-/// Reads and checks files, in the order of creation.
-pub(crate) fn load(files: &[PathBuf]) -> Result<Vec<Document>, Vec<Problem>> {
-    let mut problems = Vec::new();
-    let mut documents = Vec::new();
+/// Reads and checks files.
+pub(crate) fn inspect(files: &[PathBuf]) -> Inspection {
+    let mut inspection = Inspection::default();
     for file in files {
-        match source::read(file) {
-            Ok(source) => match tree::parse(&source) {
-                Ok(trees) => check::documents(&source, trees, &mut documents, &mut problems),
-                Err(problem) => problems.push(*problem),
-            },
-            Err(problem) => problems.push(*problem),
+        match source::read(file)
+            .and_then(|source| tree::parse(&source).map(|trees| (source, trees)))
+        {
+            Ok((source, trees)) => inspection.source(&source, &trees),
+            Err(problem) => inspection.problems.push(*problem),
         }
     }
-    if problems.is_empty() && !documents.iter().any(check::is_jobset) {
+    inspection
+}
+
+/// Reads files to run them: every document must be of a kind that can be run here, one of them a
+/// JobSet. The documents come in the order of creation.
+pub(crate) fn load(files: &[PathBuf]) -> Result<Vec<Document>, Vec<Problem>> {
+    let Inspection {
+        mut documents,
+        mut problems,
+        mut skipped,
+    } = inspect(files);
+    problems.append(&mut skipped);
+    if problems.is_empty() && !documents.iter().any(is_jobset) {
         problems.push(check::no_jobset(files));
     }
     if !problems.is_empty() {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use futures::{FutureExt as _, StreamExt as _};
 use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt as _, StreamExt as _};
 use jobset_api::JobSet;
 use jobset_local::node::logs::{LogLine, LogReceiver};
 use tokio::time::MissedTickBehavior;

@@ -10,3 +10,4 @@ mod outcomes;
 mod processes;
 mod real_kubectl;
 mod support;
+mod validate;

@@ -1,0 +1,69 @@
+//! `jobset validate`: what is wrong with manifests, without a cluster.
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::args::{OutputKind, ValidateArgs};
+use crate::exit::Exit;
+use crate::manifest::{self, Inspection, Problem};
+use crate::style;
+
+/// Checks files and prints everything that is wrong.
+pub(crate) fn main(args: &ValidateArgs) -> anyhow::Result<Exit> {
+    let inspection = manifest::inspect(&args.files);
+    let mut stdout = std::io::stdout().lock();
+    match args.output {
+        OutputKind::Json => {
+            serde_json::to_writer_pretty(&mut stdout, &document(&inspection))?;
+            writeln!(stdout)?;
+        }
+        OutputKind::Text => {
+            let colored = style::enabled_on_stdout();
+            for problem in &inspection.problems {
+                let head = style::paint("error:", "1;31", colored);
+                writeln!(stdout, "{head} {problem}")?;
+            }
+            for skipped in &inspection.skipped {
+                let head = style::paint("skipped:", "2", colored);
+                writeln!(stdout, "{head} {skipped}")?;
+            }
+            let documents = inspection.documents.len();
+            writeln!(
+                stdout,
+                "{documents} documents checked, {} errors, {} skipped",
+                inspection.problems.len(),
+                inspection.skipped.len()
+            )?;
+        }
+    }
+    Ok(if inspection.problems.is_empty() {
+        Exit::Completed
+    } else {
+        Exit::BadInput
+    })
+}
+
+fn document(inspection: &Inspection) -> Value {
+    let list = |problems: &[Problem]| -> Value {
+        problems
+            .iter()
+            .map(|problem| {
+                json!({
+                    "file": problem.file,
+                    "line": problem.place.map(|(line, _)| line),
+                    "column": problem.place.map(|(_, column)| column),
+                    "document": problem.document,
+                    "path": problem.path,
+                    "message": problem.message,
+                })
+            })
+            .collect()
+    };
+    json!({
+        "valid": inspection.problems.is_empty(),
+        "checked": inspection.documents.len(),
+        "errors": list(&inspection.problems),
+        "skipped": list(&inspection.skipped),
+    })
+}

@@ -1,0 +1,66 @@
+//! `jobset validate`.
+
+use serde_json::json;
+
+use crate::support::{Place, jobset, repository};
+
+const WRONG: &str = "\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {number: 1}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: other}
+---
+apiVersion: jobset.x-k8s.io/v1alpha2
+kind: JobSet
+metadata: {name: js}
+spec:
+  replicatedJobs:
+  - name: workers
+    replica: 3
+    template: {spec: {template: {spec: {containers: [{name: main, command: ['true']}]}}}}
+";
+
+#[test]
+fn everything_wrong_is_named_and_the_rest_is_skipped() {
+    let place = Place::new();
+    place.write("wrong.yaml", WRONG);
+    let ended = place.run(&["validate", "wrong.yaml"]);
+    ended.expect_code(2);
+    for part in [
+        "wrong.yaml:4:16: document 1 (ConfigMap \"settings\"): data.number: must be of type string, not 1",
+        "skipped: wrong.yaml:7:7: document 2: kind: \"Deployment\"",
+        "wrong.yaml:16:14: document 3 (JobSet \"js\"): spec.replicatedJobs[0].replica: unknown field; did you mean \"replicas\"?",
+        "2 documents checked, 2 errors, 1 skipped",
+    ] {
+        assert!(ended.stdout.contains(part), "{part:?} in {}", ended.stdout);
+    }
+}
+
+#[test]
+fn the_result_is_machine_readable() {
+    let place = Place::new();
+    place.write("wrong.yaml", WRONG);
+    let ended = place.run(&["validate", "wrong.yaml", "--output", "json"]);
+    let result = ended.expect_code(2).json();
+    assert_eq!(result["valid"], false);
+    assert_eq!(result["errors"][0]["line"], 4);
+    assert_eq!(result["errors"][0]["path"], "data.number");
+    assert_eq!(result["skipped"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn right_manifests_pass_from_files_and_standard_input() {
+    let place = Place::new();
+    let examples = ["examples/hello.yaml", "examples/log-analytics/jobset.yaml"].map(repository);
+    let mut arguments = vec!["validate".into()];
+    arguments.extend(examples);
+    place.run(&arguments).expect_code(0);
+    let text = jobset("js", &[("main", "true")], &json!({})).to_string();
+    place
+        .run_with_input(&["validate", "-"], &text)
+        .expect_code(0);
+}
