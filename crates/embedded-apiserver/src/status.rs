@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
+use crate::schema::FieldError;
+
 /// A `metav1.Status` object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -85,6 +87,16 @@ pub struct Cause {
     /// Path of the field, for example `spec.template.spec.containers[0].name`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub field: String,
+}
+
+impl From<&FieldError> for Cause {
+    fn from(error: &FieldError) -> Self {
+        Self {
+            reason: error.kind.reason().to_owned(),
+            message: error.message(),
+            field: error.path.clone(),
+        }
+    }
 }
 
 impl fmt::Display for Status {

@@ -111,9 +111,16 @@ impl Strategy for Definition {
             let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
             let schema = &version["schema"]["openAPIV3Schema"];
             if !schema.is_object() {
-                errors.push(field::required(path, "schemas are required"));
-            } else if let Err(error) = Schema::compile(schema) {
-                errors.push(field::invalid(path, "{…}", &error.to_string()));
+                errors.push(field::required(path.clone(), "schemas are required"));
+                continue;
+            }
+            match Schema::compile(schema) {
+                Ok(schema) => errors.extend(schema.invalid_rules().iter().map(|error| {
+                    let mut cause = Cause::from(error);
+                    cause.field = format!("{path}{}", error.path);
+                    cause
+                })),
+                Err(error) => errors.push(field::invalid(path, "{…}", &error.to_string())),
             }
         }
         if text(spec, &["conversion", "strategy"]) == "Webhook" {

@@ -6,7 +6,7 @@ use super::Call;
 use super::params::FieldValidation;
 use crate::admission::Operation;
 use crate::builtin::{Resource, field, validate_metadata};
-use crate::schema::duplicate_fields;
+use crate::schema::{Part, duplicate_fields};
 use crate::status::{Cause, Status};
 
 /// Checks that a body is an object of the call's kind, and gives it a `metadata`.
@@ -258,11 +258,15 @@ pub(crate) fn validate(
         errors.extend(new_finalizers(object, old));
     }
     if let (Some(schema), Some(_)) = (resource.schema(), &resource.custom) {
-        errors.extend(schema.validate(object).into_iter().map(|error| Cause {
-            reason: error.kind.reason().to_owned(),
-            message: error.message(),
-            field: error.path,
-        }));
+        errors.extend(schema.validate(object).iter().map(Cause::from));
+        // Rules rely on the types, so they come after.
+        if errors.is_empty() {
+            let part = match call.subresource.as_str() {
+                "status" => Part::Status,
+                _ => Part::Whole,
+            };
+            errors.extend(schema.violations(object, old, part).iter().map(Cause::from));
+        }
     }
     if call.subresource.is_empty() {
         errors.extend(resource.strategy.validate(object));

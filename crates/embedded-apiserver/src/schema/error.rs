@@ -15,6 +15,8 @@ pub enum ErrorKind {
     NotSupported,
     /// An element of a set or keyed list occurs twice.
     Duplicate,
+    /// What is asked for is not allowed.
+    Forbidden,
     /// Too many elements or properties.
     TooMany,
     /// Too long a string.
@@ -30,6 +32,7 @@ impl ErrorKind {
             Self::TypeInvalid => "FieldValueTypeInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Duplicate => "FieldValueDuplicate",
+            Self::Forbidden => "FieldValueForbidden",
             Self::TooMany => "FieldValueTooMany",
             Self::TooLong => "FieldValueTooLong",
         }
@@ -71,6 +74,7 @@ impl FieldError {
             ErrorKind::Invalid | ErrorKind::TypeInvalid => "Invalid value",
             ErrorKind::NotSupported => "Unsupported value",
             ErrorKind::Duplicate => "Duplicate value",
+            ErrorKind::Forbidden => "Forbidden",
             ErrorKind::TooMany => "Too many",
             ErrorKind::TooLong => "Too long",
         };

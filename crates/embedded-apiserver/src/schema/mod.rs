@@ -5,9 +5,10 @@
 //! validates with field paths, and reports unknown fields. Definitions that a schema refers to
 //! are compiled when they are first needed, so recursive schemas end.
 //!
-//! CEL rules are not evaluated here; [`Schema::visit_rules`] hands them out with their values.
+//! The CEL rules of custom resources are compiled once per schema and evaluated on writes.
 
 mod builtin;
+mod cel;
 mod duplicate;
 mod error;
 mod fields;
@@ -17,6 +18,7 @@ mod validate;
 
 pub use builtin::built_in;
 pub(crate) use builtin::{definitions, root_of};
+pub use cel::Part;
 pub use duplicate::duplicate_fields;
 pub use error::{ErrorKind, FieldError};
 pub use node::{Node, Schema, SchemaError};

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::cel::Rules;
 use crate::topology::{KeyField, ListKind};
 
 /// Why a schema cannot be compiled.
@@ -23,6 +24,7 @@ pub struct SchemaError {
 pub struct Schema {
     root: Node,
     definitions: Arc<Definitions>,
+    pub(crate) rules: OnceLock<Rules>,
 }
 
 /// Named schemas, compiled when first referred to.
@@ -167,6 +169,7 @@ impl Schema {
         Ok(Self {
             root: Node::compile(openapi, "openAPIV3Schema")?,
             definitions: Arc::default(),
+            rules: OnceLock::new(),
         })
     }
 
@@ -174,6 +177,7 @@ impl Schema {
         Self {
             root: Node::compile(root, "").unwrap_or_default(),
             definitions,
+            rules: OnceLock::new(),
         }
     }
 

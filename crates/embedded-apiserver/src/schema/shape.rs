@@ -170,47 +170,6 @@ impl Schema {
         }
     }
 
-    /// Calls `visit` for every value that has `x-kubernetes-validations`, with its path, itself,
-    /// and the rules as written. What the rules mean is for a CEL evaluator to say.
-    pub fn visit_rules(&self, object: &Value, visit: &mut dyn FnMut(&str, &Value, &Value)) {
-        self.visit_rules_at(self.root(), object, "", visit);
-    }
-
-    fn visit_rules_at(
-        &self,
-        node: &Node,
-        value: &Value,
-        path: &str,
-        visit: &mut dyn FnMut(&str, &Value, &Value),
-    ) {
-        if let Some(rules) = &node.rules {
-            visit(path, value, rules);
-        }
-        match value {
-            Value::Object(map) => {
-                for (name, value) in map {
-                    if let Some(child) = self.field(node, name) {
-                        let at = if node.properties.contains_key(name) {
-                            join(path, name)
-                        } else {
-                            join_key(path, name)
-                        };
-                        self.visit_rules_at(child, value, &at, visit);
-                    }
-                }
-            }
-            Value::Array(items) => {
-                if let Some(child) = self.item(node) {
-                    for (index, item) in items.iter().enumerate() {
-                        let at = join_key(path, &index.to_string());
-                        self.visit_rules_at(child, item, &at, visit);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
     /// Removes properties that are null although the schema does not allow null: such a null stands
     /// for an absent field. Called after [`Schema::default`], which gives some of them a value.
     /// Nulls in lists and maps stay, for validation to see.

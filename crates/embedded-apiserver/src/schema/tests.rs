@@ -255,23 +255,6 @@ fn malformed_schemas_are_refused() {
 }
 
 #[test]
-fn rules_are_handed_out() {
-    let schema = compile(json!({"m": {"type": "object", "additionalProperties": {
-        "type": "integer", "x-kubernetes-validations": [{"rule": "self > 0"}]}}}));
-    let mut seen = Vec::new();
-    schema.visit_rules(
-        &json!({"spec": {"m": {"k": 3}}}),
-        &mut |path, value, rules| {
-            seen.push((path.to_owned(), value.clone(), rules[0]["rule"].clone()));
-        },
-    );
-    assert_eq!(
-        seen,
-        [("spec.m[k]".to_owned(), json!(3), json!("self > 0"))]
-    );
-}
-
-#[test]
 fn built_in_kinds_know_their_fields() {
     let job = built_in(&Gvk::new("batch", "v1", "Job")).unwrap();
     let mut object = json!({

@@ -40,7 +40,7 @@ struct Validator<'a> {
     types_only: bool,
 }
 
-fn type_name(value: &Value) -> &'static str {
+pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
@@ -65,7 +65,7 @@ fn fits(expected: Type, value: &Value) -> bool {
 }
 
 /// How a path names the object itself.
-fn shown(path: &str) -> &str {
+pub(super) fn shown(path: &str) -> &str {
     if path.is_empty() { "<root>" } else { path }
 }
 
