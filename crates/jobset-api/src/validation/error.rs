@@ -18,7 +18,8 @@ pub enum ErrorKind {
     Required,
     /// The value is too long.
     TooLong,
-    /// A rule that belongs to no single field, see [`FieldError::plain`].
+    /// A rule that belongs to no single field (see [`FieldError::plain`]), or one that could not be
+    /// checked.
     Internal,
 }
 
@@ -96,6 +97,11 @@ impl FieldError {
     /// internal ones, with `<nil>` for the field; clients have come to see them so.
     pub fn plain(detail: impl Into<String>) -> Self {
         Self::without_value(String::new(), ErrorKind::Internal, detail.into())
+    }
+
+    /// A field that could not be checked.
+    pub fn internal(path: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::without_value(path.into(), ErrorKind::Internal, detail.into())
     }
 
     fn without_value(path: String, kind: ErrorKind, detail: String) -> Self {

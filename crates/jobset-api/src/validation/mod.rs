@@ -10,8 +10,8 @@
 //!
 //! [`warnings`] tells what is legal, but surely wrong.
 //!
-//! The comments `C1`, `V3`, ... number the rules as the tests do. Rules that need to look up
-//! objects in the cluster (whether a claim exists already) are not here.
+//! The comments `C1`, `V3`, ... number the rules as the tests do. The rules about claims
+//! that exist already need to look those up; [`validate_claims`] has them.
 
 mod coordinator;
 mod create;
@@ -41,4 +41,5 @@ pub use error::{ErrorKind, FieldError, invalid_message, invalid_status};
 pub use quantity::quantities_equal;
 pub use semantic::semantically_equal;
 pub use update::validate_update;
+pub use volume_claims::{claim_names, validate_claims};
 pub use warnings::{Warning, warnings};

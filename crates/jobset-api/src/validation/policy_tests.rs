@@ -342,3 +342,99 @@ fn in_place_restart() {
         ),
     ]);
 }
+
+#[test]
+fn existing_claims() {
+    use super::{FieldError, claim_names, validate_claims};
+    use crate::resource::JobSet;
+
+    let spec = |size: &str| json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}});
+    let jobset = |retention: Value, metadata: Value| -> JobSet {
+        let templates =
+            ["data", "logs"].map(|name| json!({"metadata": {"name": name}, "spec": spec("1Gi")}));
+        let policy = with(json!({ "templates": templates }), retention);
+        serde_json::from_value(json!({
+            "metadata": with(json!({"namespace": "ns"}), metadata),
+            "spec": {"volumeClaimPolicies": [policy]},
+        }))
+        .unwrap()
+    };
+    let named = || json!({"name": "js"});
+    let retention = |when: Value| json!({"retentionPolicy": {"whenDeleted": when}});
+    let check = |retention: Value, claim: Result<Value, String>| -> Vec<FieldError> {
+        validate_claims(&jobset(retention, named()), |name| match name {
+            "data-js" => claim.clone().map(Some),
+            "logs-js" => Ok(None),
+            other => panic!("{other} was looked up"),
+        })
+    };
+    let claim = |spec: Value| Ok(json!({ "spec": spec }));
+    let bound = with(
+        spec("1024Mi"),
+        json!({"volumeName": "pv", "volumeMode": "Filesystem", "storageClassName": "fast"}),
+    );
+    let when_deleted = "spec.volumeClaimPolicies[0].retentionPolicy.whenDeleted";
+    let different = "spec.volumeClaimPolicies[0].template[0].spec";
+    let retain = || retention(json!("Retain"));
+    type Row<'a> = (
+        &'a str,
+        Value,
+        Result<Value, String>,
+        &'a [(&'a str, &'a str)],
+    );
+    let table: &[Row<'_>] = &[
+        ("equal, Retain", retain(), claim(spec("1Gi")), &[]),
+        ("equal once bound", retain(), claim(bound), &[]),
+        ("equal, no policy", json!({}), claim(spec("1Gi")), &[]),
+        (
+            "equal, Delete",
+            retention(json!("Delete")),
+            claim(spec("1Gi")),
+            &[(when_deleted, "must be Retain")],
+        ),
+        (
+            "equal, when deleted not given",
+            retention(Value::Null),
+            claim(spec("1Gi")),
+            &[(when_deleted, "\"Delete\"")],
+        ),
+        (
+            "different size",
+            retain(),
+            claim(spec("2Gi")),
+            &[(different, "\"data-js\" in namespace \"ns\"")],
+        ),
+        (
+            "no spec",
+            retain(),
+            Ok(json!({})),
+            &[(different, "does not match")],
+        ),
+        (
+            "look-up failed",
+            retain(),
+            Err("connection refused".to_owned()),
+            &[(
+                "spec.volumeClaimPolicies[0].template[0]",
+                "Internal error: cannot look up the persistent volume claim \"data-js\": connection",
+            )],
+        ),
+    ];
+    for (what, retention, claim, expected) in table {
+        let errors = check(retention.clone(), claim.clone());
+        let found: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
+        let paths: Vec<_> = expected.iter().map(|&(path, _)| path).collect();
+        assert_eq!(found, paths, "{what}: {errors:#?}");
+        for (error, (_, part)) in errors.iter().zip(*expected) {
+            assert!(error.body().contains(part), "{what}: {error}");
+        }
+    }
+    assert_eq!(
+        claim_names(&jobset(retain(), named())),
+        ["data-js", "logs-js"]
+    );
+    // Whatever name it will get, no claim can exist for it.
+    let unnamed = jobset(retain(), json!({"generateName": "js-"}));
+    assert_eq!(claim_names(&unnamed), [""; 0]);
+    assert_eq!(validate_claims(&unnamed, |_| panic!("looked up")), []);
+}
