@@ -18,7 +18,7 @@ use crate::{
     constants::{
         API_VERSION, CRD_NAME, GROUP, KIND, MANAGED_BY_JOBSET_CONTROLLER, PLURAL, VERSION,
     },
-    types::{JobSetSpec, JobSetStatus, ReplicatedJob},
+    types::{JobSetSpec, JobSetStatus, ReplicatedJob, null_is_default},
 };
 
 /// A set of replicated Jobs that live, fail and restart together.
@@ -28,10 +28,10 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct JobSet {
     /// Standard object metadata.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub metadata: ObjectMeta,
     /// What the set shall do.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub spec: JobSetSpec,
     /// What the set has done so far. Written by the controller only.
     #[serde(default)]

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Takes `null` for the default value, as the API's own decoders do.
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,

@@ -274,6 +274,13 @@ fn resource_and_helpers() {
     );
 }
 
+#[test]
+fn null_counts_as_absent_at_the_top_too() {
+    let object = json!({"metadata": null, "spec": null, "status": null});
+    let jobset: JobSet = serde_json::from_value(object).unwrap();
+    assert_eq!(jobset, JobSet::default());
+}
+
 /// Arbitrary JSON with keys and texts that mean something to a JobSet.
 fn json_value() -> impl Strategy<Value = Value> {
     let key = prop::sample::select(vec![
