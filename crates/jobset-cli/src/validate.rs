@@ -24,6 +24,10 @@ pub(crate) fn main(args: &ValidateArgs) -> anyhow::Result<Exit> {
                 let head = style::paint("error:", "1;31", colored);
                 writeln!(stdout, "{head} {problem}")?;
             }
+            for warning in &inspection.warnings {
+                let head = style::paint("warning:", "1;33", colored);
+                writeln!(stdout, "{head} {warning}")?;
+            }
             for skipped in &inspection.skipped {
                 let head = style::paint("skipped:", "2", colored);
                 writeln!(stdout, "{head} {skipped}")?;
@@ -31,8 +35,9 @@ pub(crate) fn main(args: &ValidateArgs) -> anyhow::Result<Exit> {
             let documents = inspection.documents.len();
             writeln!(
                 stdout,
-                "{documents} documents checked, {} errors, {} skipped",
+                "{documents} documents checked, {} errors, {} warnings, {} skipped",
                 inspection.problems.len(),
+                inspection.warnings.len(),
                 inspection.skipped.len()
             )?;
         }
@@ -64,6 +69,7 @@ fn document(inspection: &Inspection) -> Value {
         "valid": inspection.problems.is_empty(),
         "checked": inspection.documents.len(),
         "errors": list(&inspection.problems),
+        "warnings": list(&inspection.warnings),
         "skipped": list(&inspection.skipped),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use jobset_api::validation::Warning;
 use jobset_api::{FeatureGates, JobSet, defaulting, validation};
 use serde_json::Value;
 use serde_saphyr::Spanned;
@@ -18,6 +19,8 @@ pub(crate) struct Inspection {
     /// The documents of known kinds, also those with problems.
     pub(crate) documents: Vec<Document>,
     pub(crate) problems: Vec<Problem>,
+    /// What is legal and surely not meant.
+    pub(crate) warnings: Vec<Problem>,
     /// Documents of kinds that cannot be checked or run here.
     pub(crate) skipped: Vec<Problem>,
 }
@@ -185,8 +188,13 @@ impl Inspection {
             self.problems.push(object.problem("metadata.name", message));
         }
         if self.problems.len() == before && (kind.api_version, kind.kind) == kinds::JOBSET {
-            for (path, message) in jobset(&object.body) {
+            let (errors, warnings) = jobset(&object.body);
+            for (path, message) in errors {
                 self.problems.push(object.problem(&path, message));
+            }
+            for warning in warnings {
+                self.warnings
+                    .push(object.problem(&warning.path, warning.message));
             }
         }
         self.documents.push(Document {
@@ -199,16 +207,23 @@ impl Inspection {
     }
 }
 
+/// Path and message of an error.
+type Finding = (String, String);
+
 /// The rules of admission, with the defaults that admission fills in before.
-fn jobset(body: &Value) -> Vec<(String, String)> {
+fn jobset(body: &Value) -> (Vec<Finding>, Vec<Warning>) {
     let mut body = body.clone();
     defaulting::default_value(&mut body);
     let mut jobset = match serde_json::from_value::<JobSet>(body) {
         Ok(jobset) => jobset,
-        Err(error) => return vec![(String::new(), format!("cannot be read: {error}"))],
+        Err(error) => {
+            let message = format!("cannot be read: {error}");
+            return (vec![(String::new(), message)], Vec::new());
+        }
     };
     defaulting::default_jobset(&mut jobset);
-    validation::validate_create(&jobset, &FeatureGates::default())
+    let gates = FeatureGates::default();
+    let errors = validation::validate_create(&jobset, &gates)
         .into_iter()
         .map(|error| {
             let message = if error.path.is_empty() {
@@ -218,5 +233,6 @@ fn jobset(body: &Value) -> Vec<(String, String)> {
             };
             (error.path, message)
         })
-        .collect()
+        .collect();
+    (errors, validation::warnings(&jobset, &gates))
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 pub(crate) use self::check::{Inspection, is_jobset};
-pub(crate) use self::problem::{Problem, report};
+pub(crate) use self::problem::{Problem, report, report_warnings};
 use crate::kinds::Kind;
 
 /// One object to create.
@@ -48,6 +48,7 @@ pub(crate) fn load(files: &[PathBuf]) -> Result<Vec<Document>, Vec<Problem>> {
     let Inspection {
         mut documents,
         mut problems,
+        warnings,
         mut skipped,
     } = inspect(files);
     problems.append(&mut skipped);
@@ -57,6 +58,7 @@ pub(crate) fn load(files: &[PathBuf]) -> Result<Vec<Document>, Vec<Problem>> {
     if !problems.is_empty() {
         return Err(problems);
     }
+    report_warnings(&warnings);
     documents.sort_by_key(|document| document.kind.rank());
     Ok(documents)
 }

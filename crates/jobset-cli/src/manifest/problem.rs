@@ -62,6 +62,13 @@ pub(crate) fn report(problems: &[Problem]) {
     }
 }
 
+/// Prints what is legal and surely not meant to standard error.
+pub(crate) fn report_warnings(warnings: &[Problem]) {
+    for warning in warnings {
+        eprintln!("{} {warning}", style::warning("warning:"));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,10 +34,35 @@ fn everything_wrong_is_named_and_the_rest_is_skipped() {
         "wrong.yaml:4:16: document 1 (ConfigMap \"settings\"): data.number: must be of type string, not 1",
         "skipped: wrong.yaml:7:7: document 2: kind: \"Deployment\"",
         "wrong.yaml:16:14: document 3 (JobSet \"js\"): spec.replicatedJobs[0].replica: unknown field; did you mean \"replicas\"?",
-        "2 documents checked, 2 errors, 1 skipped",
+        "2 documents checked, 2 errors, 0 warnings, 1 skipped",
     ] {
         assert!(ended.stdout.contains(part), "{part:?} in {}", ended.stdout);
     }
+}
+
+#[test]
+fn what_is_surely_not_meant_is_a_warning() {
+    let place = Place::new();
+    let text = jobset(
+        "js",
+        &[("main", "true")],
+        &json!({"startupPolicy": {"startupPolicyOrder": "InOrder"}}),
+    );
+    place.write("odd.json", text.to_string());
+    let ended = place.run(&["validate", "odd.json"]);
+    ended.expect_code(0);
+    assert!(
+        ended
+            .stdout
+            .contains("document 1 (JobSet \"js\"): spec.startupPolicy"),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stdout.contains("0 errors, 1 warnings"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
