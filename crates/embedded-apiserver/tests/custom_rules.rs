@@ -1,5 +1,7 @@
 //! A definition with rules, end to end: the one of JobSet, as it is installed in clusters.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use axum::body::Body;
 use embedded_apiserver::ApiServer;
 use http::{Method, Request};
