@@ -139,6 +139,15 @@ fn each_problem_is_named_with_its_place() {
             ],
         ),
         (
+            // Jobs of JobSets are Indexed, and those need completions.
+            "job.yaml",
+            GOOD.replace("        completions: 1\n", ""),
+            &[
+                "job.yaml:",
+                "spec.replicatedJobs[0].template.spec.completions",
+            ],
+        ),
+        (
             "no-jobset.yaml",
             "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}\n".to_owned(),
             &["no-jobset.yaml", "JobSet"],

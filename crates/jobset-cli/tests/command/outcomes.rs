@@ -240,13 +240,17 @@ items:
 #[test]
 fn what_keeps_a_jobset_from_starting_is_said() {
     let place = Place::new();
-    // The API accepts the JobSet, but not its Jobs: Indexed ones need completions.
-    let mut manifest = jobset("stuck", &[("one", "true")], &json!({}));
-    manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["parallelism"] = 1.into();
-    place.write("stuck.json", manifest.to_string());
+    // A Job of somebody else's has the name that the JobSet's own needs.
+    let manifest = jobset("stuck", &[("one", "true")], &json!({}));
+    let template = &manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"];
+    let foreign = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "stuck-one-0"},
+        "spec": {"suspend": true, "template": template},
+    });
+    place.write("stuck.json", format!("{manifest}\n---\n{foreign}\n"));
     let mut running = place.start(&["run", "stuck.json"]);
     let (_, said) = running.wait_for("JobCreationFailed");
-    assert!(said.contains("spec.completions"), "{said}");
+    assert!(said.contains("stuck-one-0"), "{said}");
     running.signal(Signal::SIGINT);
     running.wait().expect_code(130);
 
