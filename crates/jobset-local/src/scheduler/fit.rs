@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{
     Container, Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint, Toleration,
 };
 
+use super::affinity::Rules;
 use crate::node::quantity::Quantity;
 
 /// What a Pod asks of its node, by resource.
@@ -116,7 +117,13 @@ impl NodeView {
     }
 
     /// Why the Pod cannot be here.
-    fn refuses(&self, pod: &Pod, demand: &Demand, enforce: bool) -> Option<String> {
+    fn refuses(
+        &self,
+        pod: &Pod,
+        demand: &Demand,
+        rules: &Rules<'_>,
+        enforce: bool,
+    ) -> Option<String> {
         let spec = pod.spec.as_ref()?;
         let tolerations = spec.tolerations.as_deref().unwrap_or_default();
         if self.unschedulable && !tolerates_cordon(tolerations) {
@@ -162,7 +169,12 @@ impl NodeView {
                 }
             }
         }
-        None
+        rules.refuse(&self.labels).map(str::to_owned)
+    }
+
+    /// The node's value of a topology key.
+    pub(super) fn domain(&self, key: &str) -> Option<String> {
+        self.labels.get(key).cloned()
     }
 
     fn matches(&self, term: &NodeSelectorTerm) -> bool {
@@ -235,12 +247,13 @@ pub(super) fn choose(
     pod: &Pod,
     demand: &Demand,
     nodes: &BTreeMap<String, NodeView>,
+    rules: &Rules<'_>,
     enforce_resources: bool,
 ) -> Result<String, String> {
     let mut best: Option<&NodeView> = None;
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for node in nodes.values() {
-        match node.refuses(pod, demand, enforce_resources) {
+        match node.refuses(pod, demand, rules, enforce_resources) {
             Some(reason) => *reasons.entry(reason).or_default() += 1,
             None if best.is_none_or(|b| rank(node) < rank(b)) => best = Some(node),
             None => {}
@@ -298,7 +311,13 @@ mod tests {
 
     fn chosen(spec: serde_json::Value, enforce: bool) -> Result<String, String> {
         let pod = pod(spec);
-        choose(&pod, &Demand::of(&pod), &nodes(), enforce)
+        choose(
+            &pod,
+            &Demand::of(&pod),
+            &nodes(),
+            &Rules::default(),
+            enforce,
+        )
     }
 
     fn affinity(term: serde_json::Value) -> serde_json::Value {
@@ -372,17 +391,20 @@ mod tests {
         let demand = Demand::of(&pod);
         let mut nodes = nodes();
         for expected in ["node-0", "node-1"] {
-            let node = choose(&pod, &demand, &nodes, true).unwrap();
+            let node = choose(&pod, &demand, &nodes, &Rules::default(), true).unwrap();
             assert_eq!(node, expected);
             nodes.get_mut(&node).unwrap().add(&demand);
         }
         assert!(
-            choose(&pod, &demand, &nodes, true)
+            choose(&pod, &demand, &nodes, &Rules::default(), true)
                 .unwrap_err()
                 .contains("2 Insufficient cpu")
         );
         nodes.get_mut("node-1").unwrap().remove(&demand);
-        assert_eq!(choose(&pod, &demand, &nodes, true).as_deref(), Ok("node-1"));
+        assert_eq!(
+            choose(&pod, &demand, &nodes, &Rules::default(), true).as_deref(),
+            Ok("node-1")
+        );
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //!
 //! # What is honoured
 //!
-//! `nodeName`, `nodeSelector`, required node affinity, taints and tolerations, cordoned nodes and
-//! scheduling gates. Among the nodes that fit, the one with the fewest Pods is taken, the first of
+//! `nodeName`, `nodeSelector`, required node affinity, required affinity and anti-affinity between
+//! Pods, taints and tolerations, cordoned nodes and scheduling gates. Preferences are not weighed.
+//! Of the Pods that wait, those of higher priority are looked at first, then the older ones. Among the nodes that fit, the one with the fewest Pods is taken, the first of
 //! them in the order of their numbers.
 //!
 //! Resource requests do **not** keep a Pod from being placed unless
@@ -14,14 +15,16 @@
 //! the one they are tried out on, and a request for eight GPUs would leave every Pod pending on a
 //! laptop. The node reports the machine's processors and memory all the same.
 
+mod affinity;
 mod fit;
 mod nodes;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{Binding, Namespace, Node, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::watcher::{self, Event};
@@ -85,6 +88,8 @@ struct State {
     nodes: BTreeMap<String, NodeView>,
     /// Where Pods that hold a place are, by uid.
     placed: HashMap<String, (String, fit::Demand)>,
+    /// The same Pods as those that have rules about their neighbours see them.
+    peers: affinity::Peers,
     /// By order of arrival.
     pending: BTreeMap<u64, Pending>,
     order_of: HashMap<String, u64>,
@@ -123,6 +128,12 @@ pub async fn run(client: Client, options: SchedulerOptions, shutdown: Cancellati
         shutdown.clone(),
         |event| scheduler.on_node(event),
     );
+    let namespaces = pump(
+        Api::<Namespace>::all(client.clone()),
+        watcher::Config::default(),
+        shutdown.clone(),
+        |event| scheduler.on_namespace(event),
+    );
     let pods = pump(
         Api::<Pod>::all(client),
         watcher::Config::default(),
@@ -135,7 +146,7 @@ pub async fn run(client: Client, options: SchedulerOptions, shutdown: Cancellati
             () = Arc::clone(&scheduler).place_all() => {}
         }
     };
-    tokio::join!(nodes, pods, place);
+    tokio::join!(nodes, namespaces, pods, place);
 }
 
 impl Scheduler {
@@ -156,6 +167,22 @@ impl Scheduler {
             Event::Delete(node) => {
                 state.nodes.remove(&node.name_any());
             }
+            Event::Init | Event::InitDone => {}
+        }
+        state.unpark();
+        drop(state);
+        self.work.notify_one();
+    }
+
+    fn on_namespace(&self, event: Event<Namespace>) {
+        let mut state = self.state();
+        match event {
+            Event::Apply(namespace) | Event::InitApply(namespace) => {
+                let name = namespace.name_any();
+                let labels = namespace.metadata.labels.unwrap_or_default();
+                state.peers.set_namespace(name, labels);
+            }
+            Event::Delete(namespace) => state.peers.remove_namespace(&namespace.name_any()),
             Event::Init | Event::InitDone => {}
         }
         state.unpark();
@@ -217,23 +244,37 @@ impl Scheduler {
         let mut guard = self.state();
         let state = &mut *guard;
         let (mut bindings, mut complaints) = (Vec::new(), Vec::new());
-        let waiting: Vec<u64> = state
+        let mut waiting: Vec<u64> = state
             .pending
             .iter()
             .filter(|(_, p)| !p.parked)
             .map(|(order, _)| *order)
             .collect();
+        waiting.sort_by_cached_key(|order| {
+            let pod = state.pending.get(order).map(|p| Arc::clone(&p.pod));
+            let spec = pod.as_ref().and_then(|p| p.spec.as_ref());
+            let priority = spec.and_then(|s| s.priority).unwrap_or_default();
+            let meta = pod.as_ref().map(|p| &p.metadata);
+            let created = meta.and_then(|m| m.creation_timestamp.as_ref().map(|t| t.0));
+            let name = meta.and_then(|m| m.name.clone());
+            (Reverse(priority), created, name, *order)
+        });
         for order in waiting {
             let Some(pending) = state.pending.get_mut(&order) else {
                 continue;
             };
             let demand = fit::Demand::of(&pending.pod);
-            match fit::choose(&pending.pod, &demand, &state.nodes, self.enforce_resources) {
+            let nodes = &state.nodes;
+            let rules = state.peers.rules(&pending.pod, |node, key| {
+                nodes.get(node).and_then(|n| n.domain(key))
+            });
+            let enforce = self.enforce_resources;
+            match fit::choose(&pending.pod, &demand, nodes, &rules, enforce) {
                 Ok(node) => {
                     let pod = Arc::clone(&pending.pod);
                     let uid = pod.metadata.uid.clone().unwrap_or_default();
                     state.unqueue(&uid);
-                    state.place(&uid, &node, demand);
+                    state.place(&uid, &pod, &node, demand);
                     state.binding.insert(uid);
                     bindings.push((pod, node));
                 }
@@ -342,7 +383,10 @@ impl State {
             self.binding.remove(&uid);
             if !self.placed.contains_key(&uid) {
                 let demand = fit::Demand::of(&pod);
-                self.place(&uid, &node, demand);
+                self.place(&uid, &pod, &node, demand);
+            } else if self.peers.insert(&uid, &pod, &node) {
+                // Other labels: others may be held against it no longer, or only now.
+                self.unpark();
             }
             return;
         }
@@ -387,7 +431,12 @@ impl State {
         }
     }
 
-    fn place(&mut self, uid: &str, node: &str, demand: fit::Demand) {
+    fn place(&mut self, uid: &str, pod: &Pod, node: &str, demand: fit::Demand) {
+        self.peers.insert(uid, pod, node);
+        // One more Pod in a place helps only those that want to be near it.
+        for pending in self.pending.values_mut() {
+            pending.parked &= !affinity::joins_others(&pending.pod);
+        }
         if let Some(view) = self.nodes.get_mut(node) {
             view.add(&demand);
         }
@@ -404,6 +453,7 @@ impl State {
     fn forget(&mut self, uid: &str) {
         self.unqueue(uid);
         self.binding.remove(uid);
+        self.peers.remove(uid);
         if let Some((node, demand)) = self.placed.remove(uid) {
             if let Some(view) = self.nodes.get_mut(&node) {
                 view.remove(&demand);

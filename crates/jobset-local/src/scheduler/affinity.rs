@@ -1,0 +1,356 @@
+//! Rules about which Pods may share a topology domain: pure.
+//!
+//! Required terms only. A node without the topology key is in no domain: it cannot satisfy an
+//! affinity and cannot violate an anti-affinity.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+type Labels = BTreeMap<String, String>;
+
+/// Why a node is refused, in the words of the Kubernetes scheduler.
+const AFFINITY: &str = "node(s) didn't match pod affinity rules";
+const ANTI_AFFINITY: &str = "node(s) didn't match pod anti-affinity rules";
+const EXISTING: &str = "node(s) didn't satisfy existing pods anti-affinity rules";
+
+/// A Pod that holds a place.
+#[derive(Debug)]
+struct Peer {
+    node: String,
+    namespace: String,
+    labels: Labels,
+    /// Whom it keeps out of its domains.
+    anti: Vec<PodAffinityTerm>,
+}
+
+/// The Pods that hold a place, and the labels of namespaces.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    peers: HashMap<String, Peer>,
+    /// Those with anti-affinity of their own; the only ones every new Pod is held against.
+    guarded: HashSet<String>,
+    namespaces: HashMap<String, Labels>,
+}
+
+impl Peers {
+    /// Takes in a placed Pod; true if this changes what others are held against.
+    pub(super) fn insert(&mut self, uid: &str, pod: &Pod, node: &str) -> bool {
+        let peer = Peer {
+            node: node.to_owned(),
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            labels: pod.metadata.labels.clone().unwrap_or_default(),
+            anti: anti_terms(pod).to_vec(),
+        };
+        if !peer.anti.is_empty() {
+            self.guarded.insert(uid.to_owned());
+        }
+        let same = self
+            .peers
+            .get(uid)
+            .is_some_and(|p| p.node == peer.node && p.labels == peer.labels);
+        self.peers.insert(uid.to_owned(), peer);
+        !same
+    }
+
+    pub(super) fn remove(&mut self, uid: &str) {
+        self.peers.remove(uid);
+        self.guarded.remove(uid);
+    }
+
+    pub(super) fn set_namespace(&mut self, name: String, labels: Labels) {
+        self.namespaces.insert(name, labels);
+    }
+
+    pub(super) fn remove_namespace(&mut self, name: &str) {
+        self.namespaces.remove(name);
+    }
+
+    /// What `pod` is bound to beside the Pods that are placed. `domain` tells a node's value of a
+    /// topology key.
+    ///
+    /// Costs nothing for a Pod without terms among Pods without anti-affinity; otherwise each term
+    /// of the Pod is one pass over the placed Pods, however many nodes there are.
+    pub(super) fn rules<'a>(
+        &self,
+        pod: &'a Pod,
+        domain: impl Fn(&str, &str) -> Option<String>,
+    ) -> Rules<'a> {
+        let own = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let none = Labels::new();
+        let labels = pod.metadata.labels.as_ref().unwrap_or(&none);
+        let affinity = affinity_terms(pod);
+        let mut rules = Rules::default();
+        rules.together = affinity
+            .iter()
+            .map(|term| (term.topology_key.as_str(), HashSet::new()))
+            .collect();
+        // As in Kubernetes, only a Pod that all terms speak of is one to join.
+        let joinable = self.peers.values().filter(|peer| {
+            !affinity.is_empty()
+                && affinity
+                    .iter()
+                    .all(|term| self.selects(term, own, &peer.namespace, &peer.labels))
+        });
+        for peer in joinable {
+            for (key, found) in &mut rules.together {
+                found.extend(domain(&peer.node, key));
+            }
+        }
+        // The first Pod of a group that wants to be together has nobody to join.
+        rules.first = rules.together.iter().all(|(_, found)| found.is_empty())
+            && affinity
+                .iter()
+                .all(|term| self.selects(term, own, own, labels));
+        for term in anti_terms(pod) {
+            rules.apart.push((
+                term.topology_key.as_str(),
+                self.domains_of(term, own, &domain),
+            ));
+        }
+        for peer in self.guarded.iter().filter_map(|uid| self.peers.get(uid)) {
+            for term in &peer.anti {
+                if self.selects(term, &peer.namespace, own, labels)
+                    && let Some(value) = domain(&peer.node, &term.topology_key)
+                {
+                    rules
+                        .forbidden
+                        .entry(term.topology_key.clone())
+                        .or_default()
+                        .insert(value);
+                }
+            }
+        }
+        rules
+    }
+
+    fn domains_of(
+        &self,
+        term: &PodAffinityTerm,
+        own: &str,
+        domain: &impl Fn(&str, &str) -> Option<String>,
+    ) -> HashSet<String> {
+        self.peers
+            .values()
+            .filter(|p| self.selects(term, own, &p.namespace, &p.labels))
+            .filter_map(|p| domain(&p.node, &term.topology_key))
+            .collect()
+    }
+
+    /// Whether a term of a Pod in namespace `own` speaks of a Pod in `namespace` with `labels`.
+    fn selects(&self, term: &PodAffinityTerm, own: &str, namespace: &str, labels: &Labels) -> bool {
+        // Without a selector no Pod is meant; an empty one means all.
+        let Some(selector) = &term.label_selector else {
+            return false;
+        };
+        let named = term.namespaces.as_deref().unwrap_or_default();
+        let here = match &term.namespace_selector {
+            None if named.is_empty() => namespace == own,
+            None => named.iter().any(|n| n == namespace),
+            Some(chosen) => {
+                named.iter().any(|n| n == namespace)
+                    || is_empty(chosen)
+                    || self
+                        .namespaces
+                        .get(namespace)
+                        .is_some_and(|labels| matches(chosen, labels))
+            }
+        };
+        here && matches(selector, labels)
+    }
+}
+
+/// What the placed Pods mean for one that waits.
+#[derive(Debug, Default)]
+pub(super) struct Rules<'a> {
+    together: Vec<(&'a str, HashSet<String>)>,
+    /// The Pod may start a group, anywhere the topology keys exist.
+    first: bool,
+    apart: Vec<(&'a str, HashSet<String>)>,
+    /// Domains that placed Pods keep this one out of, by topology key.
+    forbidden: HashMap<String, HashSet<String>>,
+}
+
+impl Rules<'_> {
+    /// Why a node with these labels is refused.
+    pub(super) fn refuse(&self, node: &Labels) -> Option<&'static str> {
+        let within =
+            |key: &str, found: &HashSet<String>| node.get(key).is_some_and(|v| found.contains(v));
+        let joined = self.together.iter().all(|(key, found)| {
+            if self.first {
+                node.contains_key(*key)
+            } else {
+                within(key, found)
+            }
+        });
+        if !joined {
+            Some(AFFINITY)
+        } else if self.apart.iter().any(|(key, found)| within(key, found)) {
+            Some(ANTI_AFFINITY)
+        } else if self.forbidden.iter().any(|(key, found)| within(key, found)) {
+            Some(EXISTING)
+        } else {
+            None
+        }
+    }
+}
+
+fn affinity_terms(pod: &Pod) -> &[PodAffinityTerm] {
+    let affinity = pod.spec.as_ref().and_then(|s| s.affinity.as_ref());
+    affinity
+        .and_then(|a| a.pod_affinity.as_ref())
+        .and_then(|a| {
+            a.required_during_scheduling_ignored_during_execution
+                .as_deref()
+        })
+        .unwrap_or_default()
+}
+
+fn anti_terms(pod: &Pod) -> &[PodAffinityTerm] {
+    let affinity = pod.spec.as_ref().and_then(|s| s.affinity.as_ref());
+    affinity
+        .and_then(|a| a.pod_anti_affinity.as_ref())
+        .and_then(|a| {
+            a.required_during_scheduling_ignored_during_execution
+                .as_deref()
+        })
+        .unwrap_or_default()
+}
+
+fn is_empty(selector: &LabelSelector) -> bool {
+    selector.match_labels.iter().flatten().next().is_none()
+        && selector.match_expressions.iter().flatten().next().is_none()
+}
+
+fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
+    let mut pairs = selector.match_labels.iter().flatten();
+    let mut expressions = selector.match_expressions.iter().flatten();
+    pairs.all(|(key, value)| labels.get(key) == Some(value))
+        && expressions.all(|e| {
+            let values = e.values.as_deref().unwrap_or_default();
+            let have = labels.get(&e.key);
+            match e.operator.as_str() {
+                "In" => have.is_some_and(|v| values.contains(v)),
+                "NotIn" => have.is_none_or(|v| !values.contains(v)),
+                "Exists" => have.is_some(),
+                "DoesNotExist" => have.is_none(),
+                _ => false,
+            }
+        })
+}
+
+/// Whether a Pod waits for others to be placed first.
+pub(super) fn joins_others(pod: &Pod) -> bool {
+    !affinity_terms(pod).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(namespace: &str, labels: &Value, affinity: &Value) -> Pod {
+        serde_json::from_value(
+            json!({"metadata": {"namespace": namespace, "labels": labels},
+            "spec": {"containers": [], "affinity": affinity}}),
+        )
+        .unwrap()
+    }
+
+    fn required(kind: &str, term: &Value) -> Value {
+        json!({kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}})
+    }
+
+    /// Why a node of rack `a`, one of rack `b`, and one of no rack are refused.
+    fn verdicts(peers: &Peers, pod: &Pod) -> [Option<&'static str>; 3] {
+        let rules = peers.rules(pod, |node, key| {
+            (key == "rack" && node != "bare").then(|| node.to_owned())
+        });
+        let rack = |value: &str| Labels::from([("rack".to_owned(), value.to_owned())]);
+        [rack("a"), rack("b"), Labels::new()].map(|labels| rules.refuse(&labels))
+    }
+
+    #[test]
+    fn terms_speak_of_placed_pods() {
+        let db = json!({"matchLabels": {"app": "db"}});
+        let other = json!({"matchExpressions": [{"key": "app", "operator": "Exists"},
+            {"key": "app", "operator": "NotIn", "values": ["web"]}]});
+        let term = |extra: &Value, selector: &Value| {
+            let mut term = json!({"topologyKey": "rack", "labelSelector": selector});
+            term.as_object_mut()
+                .unwrap()
+                .extend(extra.as_object().unwrap().clone());
+            term
+        };
+        let (yes, no, anti) = (None, Some(AFFINITY), Some(ANTI_AFFINITY));
+        // A Pod app=db of namespace `one` is in rack `a`; the new one is app=web of `two`.
+        let cases = [
+            ("podAffinity", term(&json!({}), &db), [no, no, no]),
+            (
+                "podAffinity",
+                term(&json!({"namespaces": ["one"]}), &db),
+                [yes, no, no],
+            ),
+            (
+                "podAffinity",
+                term(&json!({"namespaceSelector": {}}), &db),
+                [yes, no, no],
+            ),
+            (
+                "podAffinity",
+                term(
+                    &json!({"namespaceSelector": {"matchLabels": {"team": "x"}}}),
+                    &db,
+                ),
+                [yes, no, no],
+            ),
+            (
+                "podAffinity",
+                term(
+                    &json!({"namespaceSelector": {"matchLabels": {"team": "y"}}}),
+                    &db,
+                ),
+                [no, no, no],
+            ),
+            ("podAntiAffinity", term(&json!({}), &db), [yes, yes, yes]),
+            (
+                "podAntiAffinity",
+                term(&json!({"namespaceSelector": {}}), &db),
+                [anti, yes, yes],
+            ),
+            (
+                "podAntiAffinity",
+                term(&json!({"namespaceSelector": {}}), &other),
+                [anti, yes, yes],
+            ),
+            // Nobody to join, but the Pod is of the group it looks for.
+            (
+                "podAffinity",
+                term(&json!({}), &json!({"matchLabels": {"app": "web"}})),
+                [yes, yes, no],
+            ),
+        ];
+        for (kind, term, expected) in cases {
+            let mut peers = Peers::default();
+            let team = Labels::from([("team".to_owned(), "x".to_owned())]);
+            peers.set_namespace("one".to_owned(), team);
+            assert!(peers.insert("u", &pod("one", &json!({"app": "db"}), &json!({})), "a"));
+            let new = pod("two", &json!({"app": "web"}), &required(kind, &term));
+            assert_eq!(verdicts(&peers, &new), expected, "{kind} {term}");
+        }
+    }
+
+    #[test]
+    fn placed_pods_keep_others_out() {
+        let term = json!({"topologyKey": "rack", "labelSelector": {"matchLabels": {"app": "web"}}});
+        let guard = pod("one", &json!({}), &required("podAntiAffinity", &term));
+        let mut peers = Peers::default();
+        peers.insert("g", &guard, "a");
+        let web = |namespace| pod(namespace, &json!({"app": "web"}), &json!({}));
+        assert_eq!(verdicts(&peers, &web("one")), [Some(EXISTING), None, None]);
+        assert_eq!(verdicts(&peers, &web("two")), [None; 3]);
+        peers.remove("g");
+        assert_eq!(verdicts(&peers, &web("one")), [None; 3]);
+    }
+}
