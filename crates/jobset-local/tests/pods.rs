@@ -237,12 +237,18 @@ async fn sidecars_probes_and_restarts() {
     .await
     .unwrap();
     let client = cluster.client();
+    // Started means that it can be stopped politely.
+    let directory = tempfile::tempdir().unwrap();
+    let flag = directory.path().join("ready");
     let mut sidecar = shell(
         "side",
-        "trap 'echo stopped; exit 0' TERM; while :; do sleep 0.01; done",
+        &format!(
+            "trap 'echo stopped; exit 0' TERM; : > {}; while :; do sleep 0.01; done",
+            flag.display()
+        ),
     );
     sidecar["restartPolicy"] = json!("Always");
-    sidecar["startupProbe"] = json!({"exec": {"command": ["true"]}});
+    sidecar["startupProbe"] = json!({"exec": {"command": ["test", "-e", flag]}});
     create(
         &client,
         pod(
