@@ -28,7 +28,7 @@ struct Peer {
 /// The Pods that hold a place, and the labels of namespaces.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    peers: HashMap<String, Peer>,
+    placed: HashMap<String, Peer>,
     /// Those with anti-affinity of their own; the only ones every new Pod is held against.
     guarded: HashSet<String>,
     namespaces: HashMap<String, Labels>,
@@ -47,15 +47,15 @@ impl Peers {
             self.guarded.insert(uid.to_owned());
         }
         let same = self
-            .peers
+            .placed
             .get(uid)
             .is_some_and(|p| p.node == peer.node && p.labels == peer.labels);
-        self.peers.insert(uid.to_owned(), peer);
+        self.placed.insert(uid.to_owned(), peer);
         !same
     }
 
     pub(super) fn remove(&mut self, uid: &str) {
-        self.peers.remove(uid);
+        self.placed.remove(uid);
         self.guarded.remove(uid);
     }
 
@@ -81,13 +81,15 @@ impl Peers {
         let none = Labels::new();
         let labels = pod.metadata.labels.as_ref().unwrap_or(&none);
         let affinity = affinity_terms(pod);
-        let mut rules = Rules::default();
-        rules.together = affinity
-            .iter()
-            .map(|term| (term.topology_key.as_str(), HashSet::new()))
-            .collect();
+        let mut rules = Rules {
+            together: affinity
+                .iter()
+                .map(|term| (term.topology_key.as_str(), HashSet::new()))
+                .collect(),
+            ..Rules::default()
+        };
         // As in Kubernetes, only a Pod that all terms speak of is one to join.
-        let joinable = self.peers.values().filter(|peer| {
+        let joinable = self.placed.values().filter(|peer| {
             !affinity.is_empty()
                 && affinity
                     .iter()
@@ -109,7 +111,7 @@ impl Peers {
                 self.domains_of(term, own, &domain),
             ));
         }
-        for peer in self.guarded.iter().filter_map(|uid| self.peers.get(uid)) {
+        for peer in self.guarded.iter().filter_map(|uid| self.placed.get(uid)) {
             for term in &peer.anti {
                 if self.selects(term, &peer.namespace, own, labels)
                     && let Some(value) = domain(&peer.node, &term.topology_key)
@@ -131,7 +133,7 @@ impl Peers {
         own: &str,
         domain: &impl Fn(&str, &str) -> Option<String>,
     ) -> HashSet<String> {
-        self.peers
+        self.placed
             .values()
             .filter(|p| self.selects(term, own, &p.namespace, &p.labels))
             .filter_map(|p| domain(&p.node, &term.topology_key))
