@@ -263,13 +263,9 @@ async fn sidecars_probes_and_restarts() {
         container: Some("side".into()),
         ..Default::default()
     };
-    assert!(
-        pods(&client)
-            .logs("side", &params)
-            .await
-            .unwrap()
-            .starts_with("stopped\n")
-    );
+    let log = pods(&client).logs("side", &params).await.unwrap();
+    // The shell may report that its `sleep` was terminated as well.
+    assert!(log.lines().any(|line| line == "stopped"), "{log:?}");
 
     let directory = tempfile::tempdir().unwrap();
     let count = directory.path().join("count");
@@ -367,7 +363,7 @@ async fn a_volume_may_hide_the_directory_of_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pod_costs_two_status_writes() {
+async fn a_pod_costs_few_status_writes() {
     let cluster = cluster().await;
     let client = cluster.client();
     create(
@@ -384,8 +380,9 @@ async fn a_pod_costs_two_status_writes() {
     let writes = stats
         .requests
         .get(&("patch".to_owned(), "pods/status".to_owned()));
-    // One more when a start took longer than usual.
-    assert!(writes.is_some_and(|n| (1..=3).contains(n)), "{stats:?}");
+    // Two on an idle machine. Where starts are slow, each of the two containers shows that it
+    // waits and that it runs.
+    assert!(writes.is_some_and(|n| (1..=5).contains(n)), "{stats:?}");
     assert_eq!(stats.total_noop_writes(), 0, "{stats:?}");
     cluster.shutdown().await;
 }
