@@ -10,17 +10,34 @@ use serde_json::Value;
 use crate::{
     features::FeatureGates,
     resource::JobSet,
-    validation::{FieldError, invalid_status, validate_create, validate_update, warnings},
+    validation::{
+        self, FieldError, invalid_status, validate_claims, validate_create, validate_update,
+        warnings,
+    },
 };
 
-/// Checks a JobSet that is about to be created, after defaulting.
+/// Checks a JobSet that is about to be created, after defaulting. `claims` looks up a claim in
+/// its namespace, see [`validate_claims`].
 ///
 /// # Errors
 /// The Status to answer with: 422 `Invalid` with a cause per broken rule, or 400 `BadRequest` for
 /// an object that cannot be decoded.
-pub fn admit_create(object: &Value, gates: &FeatureGates) -> Result<(), Box<Status>> {
+pub fn admit_create(
+    object: &Value,
+    gates: &FeatureGates,
+    claims: impl Fn(&str) -> Result<Option<Value>, String>,
+) -> Result<(), Box<Status>> {
     let jobset = decode(object)?;
-    verdict(&jobset, &validate_create(&jobset, gates))
+    let mut errors = validate_create(&jobset, gates);
+    errors.extend(validate_claims(&jobset, claims));
+    verdict(&jobset, &errors)
+}
+
+/// The claims that [`admit_create`] will look up; none for an object that cannot be decoded.
+pub fn claim_names(object: &Value) -> Vec<String> {
+    JobSet::deserialize(object)
+        .map(|jobset| validation::claim_names(&jobset))
+        .unwrap_or_default()
 }
 
 /// The warnings to answer the creation of this JobSet with, after defaulting. An object that
@@ -88,6 +105,10 @@ mod tests {
 
     const GATES: fn() -> FeatureGates = FeatureGates::default;
 
+    fn no_claims(_: &str) -> Result<Option<Value>, String> {
+        Ok(None)
+    }
+
     /// A complete JobSet, with a quantity written as a number.
     fn good() -> Value {
         let mut value = json!({
@@ -102,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_good_object_passes() {
-        assert_eq!(admit_create(&good(), &GATES()), Ok(()));
+        assert_eq!(admit_create(&good(), &GATES(), no_claims), Ok(()));
         assert_eq!(admit_update(&good(), &good(), &GATES()), Ok(()));
     }
 
@@ -127,7 +148,7 @@ mod tests {
         let mut new = good();
         new["spec"]["managedBy"] = "x".into();
         for result in [
-            admit_create(&new, &GATES()),
+            admit_create(&new, &GATES(), no_claims),
             admit_update(&good(), &new, &GATES()),
         ] {
             let status = result.unwrap_err();
@@ -154,7 +175,7 @@ mod tests {
             (bad_template, "spec.replicatedJobs[0].template"),
             (json!(3), "JobSet"),
         ] {
-            let status = admit_create(&object, &GATES()).unwrap_err();
+            let status = admit_create(&object, &GATES(), no_claims).unwrap_err();
             assert_eq!(
                 (status.code, status.reason.as_deref()),
                 (Some(400), Some("BadRequest"))

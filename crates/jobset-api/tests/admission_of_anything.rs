@@ -392,7 +392,7 @@ proptest! {
         let mut again = defaulted.clone();
         default_value(&mut again);
         prop_assert_eq!(&again, &defaulted);
-        let verdict = admission::admit_create(&defaulted, &gates);
+        let verdict = admission::admit_create(&defaulted, &gates, |_| Ok(None));
         admission::create_warnings(&defaulted, &gates);
         let _ = admission::admit_update(&value, &other, &gates);
 

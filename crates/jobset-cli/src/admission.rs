@@ -38,7 +38,7 @@ impl Admission for JobSetAdmission {
             return Ok(Vec::new());
         }
         let verdict = match old {
-            None => admission::admit_create(object, &self.gates),
+            None => admission::admit_create(object, &self.gates, |_| Ok(None)),
             Some(old) => admission::admit_update(old, object, &self.gates),
         };
         let warnings = || match old {

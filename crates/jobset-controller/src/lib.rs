@@ -9,6 +9,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`admission`] | what new and changed JobSets and new Pods must be |
 //! | [`controller`] | the running whole: watches, workers, shutdown |
 //! | [`options`] | what can be set from outside |
 //! | [`stats`] | what has been done so far |
@@ -29,6 +30,7 @@
 //!   can lose a race, never count twice or hit another incarnation.
 //! * No error, panic or lost connection ends the controller; what failed is retried with back-off.
 
+pub mod admission;
 pub mod controller;
 pub mod options;
 pub mod stats;

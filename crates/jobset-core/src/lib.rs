@@ -62,6 +62,7 @@ pub mod model;
 pub mod note;
 mod observed;
 mod patterns;
+pub mod placement;
 mod plan;
 mod resume;
 mod roles;
