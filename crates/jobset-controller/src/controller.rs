@@ -119,6 +119,7 @@ impl Controller {
             recorder,
             stats: stats.clone(),
             gates: options.gates,
+            pod_webhook: options.pod_webhook,
             clock: options.clock.clone(),
             status_interval: options.status_interval,
             confirmation_timeout: options.confirmation_timeout,

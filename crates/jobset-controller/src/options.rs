@@ -14,6 +14,9 @@ pub struct ControllerOptions {
     pub workers: usize,
     /// Feature gates, passed to the planner.
     pub gates: FeatureGates,
+    /// Whether new Pods pass through the Pod webhook. Where none runs, Jobs that need it for
+    /// exclusive placement are not started. Default true.
+    pub pod_webhook: bool,
     /// Watch and manage this namespace only; `None`, the default, is the whole cluster.
     pub namespace: Option<String>,
     /// Most writes of children in flight, over all JobSets; at least one. The controller starts
@@ -44,6 +47,7 @@ impl Default for ControllerOptions {
         Self {
             workers: 16,
             gates: FeatureGates::default(),
+            pod_webhook: true,
             namespace: None,
             max_in_flight: 50,
             request_timeout: Duration::from_secs(30),

@@ -32,6 +32,7 @@ pub(crate) struct Reconciler {
     pub(crate) recorder: Recorder,
     pub(crate) stats: Arc<Stats>,
     pub(crate) gates: FeatureGates,
+    pub(crate) pod_webhook: bool,
     pub(crate) clock: Clock,
     pub(crate) status_interval: Duration,
     pub(crate) confirmation_timeout: Duration,
@@ -87,6 +88,7 @@ impl Reconciler {
             jobs: &snapshot.jobs,
             service: snapshot.service,
             claims: &snapshot.claims,
+            pod_webhook: self.pod_webhook,
         };
         let mut plan = jobset_core::plan(&observed, &self.gates, self.clock.now());
         self.warn(key, std::mem::take(&mut plan.warnings));

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use jobset_api::{JobSet, constants};
+use jobset_api::{JobSet, constants, defaulting};
 use jobset_core::ChildJob;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
@@ -242,8 +242,13 @@ impl<'de> Deserialize<'de> for WatchedJobSet {
         }
         let raw = value.get("metadata").map(RawMeta::deserialize).transpose();
         let meta = raw.ok().flatten().unwrap_or_default().identity();
+        // What was stored without defaults means the same as with them. Only the copy kept here
+        // has them: the spec is never written.
         let decoded = serde_json::from_value(value)
-            .map(Arc::new)
+            .map(|mut jobset| {
+                defaulting::default_jobset(&mut jobset);
+                Arc::new(jobset)
+            })
             .map_err(|error| error.to_string());
         Ok(Self { meta, decoded })
     }

@@ -135,6 +135,7 @@ pub(crate) struct World {
     pub(crate) jobs: Vec<Arc<ChildJob>>,
     pub(crate) service: ServiceState,
     pub(crate) claims: BTreeSet<String>,
+    pub(crate) pod_webhook: bool,
     pub(crate) gates: FeatureGates,
     pub(crate) now: Timestamp,
 }
@@ -146,6 +147,7 @@ impl World {
             jobs: Vec::new(),
             service: ServiceState::Exists,
             claims: BTreeSet::new(),
+            pod_webhook: true,
             gates: FeatureGates::default(),
             now: now(),
         }
@@ -183,6 +185,7 @@ impl World {
             jobs: &self.jobs,
             service: self.service,
             claims: &self.claims,
+            pod_webhook: self.pod_webhook,
         }
     }
 
@@ -203,7 +206,10 @@ impl World {
         let roles = Roles::of(&self.jobset);
         let buckets = Buckets::sort(&observed, &roles, &status, individual, &mut draft);
         let counts = Counts::of(&buckets, &roles, &mut draft);
-        create::plan(&observed, &roles, &counts, &buckets, individual, &mut draft);
+        let withheld = crate::pod_webhook::Withheld::of(&observed, &roles);
+        create::plan(
+            &observed, &roles, &counts, &buckets, &withheld, individual, &mut draft,
+        );
         let (plan, _) = draft.finish();
         created(&plan)
     }

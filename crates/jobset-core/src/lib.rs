@@ -18,7 +18,7 @@
 //! 7. `failure_policy`, if any Job failed. The end: it changes the status and nothing else.
 //! 8. `success_policy`, if any Job succeeded. If it is satisfied, the end.
 //! 9. `suspend`, if asked for, before anything that can fail for other reasons.
-//! 10. `service`, then `claims`.
+//! 10. `pod_webhook`: where none runs, what would need it is held back; then `service`, `claims`.
 //! 11. `create`: missing Jobs, as `depends_on` and `startup_policy` allow; `construct` builds them.
 //! 12. `resume`: suspended Jobs of a running JobSet.
 //!
@@ -64,6 +64,7 @@ mod observed;
 mod patterns;
 pub mod placement;
 mod plan;
+mod pod_webhook;
 mod resume;
 mod roles;
 mod service;
@@ -78,5 +79,6 @@ mod work;
 pub use create::MAX_CREATIONS;
 pub use model::*;
 pub use plan::{plan, plan_counted};
+pub use pod_webhook::needs_pod_webhook;
 pub use settle::Settled;
 pub use work::Work;

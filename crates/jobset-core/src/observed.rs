@@ -25,6 +25,9 @@ pub struct Observed<'a> {
     /// Names of the PersistentVolumeClaims known to exist in the namespace. A name that is missing
     /// here although the claim exists costs one request that is answered "already exists".
     pub claims: &'a BTreeSet<String>,
+    /// Whether new Pods pass through the Pod webhook. Without it, Jobs that need it for exclusive
+    /// placement are not started.
+    pub pod_webhook: bool,
 }
 
 /// Whether the headless Service is there.

@@ -1,7 +1,7 @@
 //! One plan from top to bottom.
 
 use jobset_api::constants::{self, messages, reasons};
-use jobset_api::{Feature, FeatureGates, RestartStrategy};
+use jobset_api::{Feature, FeatureGates, RestartStrategy, defaulting};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::buckets::{Buckets, Child};
@@ -9,6 +9,7 @@ use crate::conditions::{self, Change};
 use crate::counts::{self, Counts};
 use crate::draft::Draft;
 use crate::model::{Action, Observed, Plan, Propagation, StepKind, Terminal};
+use crate::pod_webhook::Withheld;
 use crate::roles::Roles;
 use crate::work::Work;
 use crate::{claims, create, failure_policy, resume, service, success_policy, suspend, ttl};
@@ -28,7 +29,8 @@ use crate::{claims, create, failure_policy, resume, service, success_policy, sus
 /// }))?;
 /// let claims = BTreeSet::new();
 /// let observed =
-///     Observed { jobset: &jobset, jobs: &[], service: ServiceState::Missing, claims: &claims };
+///     Observed { jobset: &jobset, jobs: &[], service: ServiceState::Exists, claims: &claims,
+///                pod_webhook: true };
 /// let plan = plan(&observed, &FeatureGates::default(), Timestamp::UNIX_EPOCH);
 /// let names: Vec<&str> = plan.actions().map(|action| action.name()).collect();
 /// assert_eq!(names, ["train-workers-0", "train-workers-1"]);
@@ -40,8 +42,25 @@ pub fn plan(observed: &Observed<'_>, gates: &FeatureGates, now: Timestamp) -> Pl
 }
 
 /// [`plan`], with the work it took.
+///
+/// A JobSet that lacks defaults (stored while no webhook ran, or read without them) is planned as
+/// if it had them. That costs a copy of it, so whoever plans the same object often fills them in
+/// once, when it is read.
 #[must_use]
 pub fn plan_counted(observed: &Observed<'_>, gates: &FeatureGates, now: Timestamp) -> (Plan, Work) {
+    if defaulting::is_defaulted(observed.jobset) {
+        return plan_defaulted(observed, *gates, now);
+    }
+    let mut jobset = observed.jobset.clone();
+    defaulting::default_jobset(&mut jobset);
+    let observed = Observed {
+        jobset: &jobset,
+        ..*observed
+    };
+    plan_defaulted(&observed, *gates, now)
+}
+
+fn plan_defaulted(observed: &Observed<'_>, gates: FeatureGates, now: Timestamp) -> (Plan, Work) {
     let jobset = observed.jobset;
     if jobset.metadata.deletion_timestamp.is_some() || !jobset.is_managed_here() {
         return Draft::default().finish();
@@ -93,16 +112,21 @@ pub fn plan_counted(observed: &Observed<'_>, gates: &FeatureGates, now: Timestam
         }
     }
 
+    let withheld = Withheld::of(observed, &roles);
+    draft.condition_after(None, withheld.condition());
+
     let service = service::missing(jobset, observed.service);
     draft.step(StepKind::Service, service.into_iter().collect());
 
     let claims = claims::missing(jobset, observed.claims, &mut draft);
     draft.step(StepKind::Claims, claims);
 
-    create::plan(observed, &roles, &counts, &buckets, individual, &mut draft);
+    create::plan(
+        observed, &roles, &counts, &buckets, &withheld, individual, &mut draft,
+    );
 
     if !jobset.is_suspended() {
-        let resumption = resume::plan(observed, &roles, &counts, &buckets, &mut draft);
+        let resumption = resume::plan(observed, &roles, &counts, &buckets, &withheld, &mut draft);
         draft.step(StepKind::Resume, resumption.actions);
         draft.condition(if resumption.waiting {
             crate::startup_policy::in_progress()

@@ -12,6 +12,7 @@ use crate::construct::{self, placed_by_node_selector};
 use crate::counts::Counts;
 use crate::draft::Draft;
 use crate::model::{Action, Observed};
+use crate::pod_webhook::Withheld;
 use crate::roles::{Role, Roles};
 use crate::{depends_on, startup_policy};
 
@@ -28,6 +29,7 @@ pub(crate) fn plan(
     roles: &Roles<'_>,
     counts: &Counts,
     buckets: &Buckets<'_>,
+    withheld: &Withheld,
     draft: &mut Draft,
 ) -> Resumption {
     let in_order = startup_policy::in_order(&observed.jobset.spec);
@@ -41,7 +43,7 @@ pub(crate) fn plan(
         if in_order && startup_policy::started(role.place.replicas, counts.get(role.position)) {
             continue;
         }
-        allowed[role.position] = true;
+        allowed[role.position] = !withheld.holds(role.position);
         if in_order {
             waiting = true;
             break;

@@ -83,6 +83,7 @@ fn bench(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Bench {
         recorder,
         stats,
         gates: FeatureGates::default(),
+        pod_webhook: true,
         clock,
         status_interval: Duration::from_millis(500),
         confirmation_timeout: Duration::from_secs(10),

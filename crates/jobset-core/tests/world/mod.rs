@@ -180,6 +180,7 @@ impl World {
                 ServiceState::Missing
             },
             claims: &self.claims,
+            pod_webhook: true,
         };
         let first = plan(&observed, &self.gates, self.now);
         assert_eq!(
