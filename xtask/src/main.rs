@@ -1,7 +1,15 @@
 //! Developer commands, run as `cargo xtask COMMAND`.
 
+#[cfg(test)]
+mod cel;
+#[cfg(test)]
+mod chart_tests;
 mod generate;
+mod helm;
 mod kubectl;
+mod manifests;
+#[cfg(test)]
+mod strict;
 
 use std::{
     path::{Path, PathBuf},
@@ -23,7 +31,8 @@ enum Command {
     /// Write the files that are made from code.
     ///
     /// These are the CustomResourceDefinition of JobSet for kustomize (config/), for Helm
-    /// (charts/) and, as compact JSON, for the crate jobset-api itself.
+    /// (charts/) and, as compact JSON, for the crate jobset-api itself; and roles, webhook
+    /// configurations and admission policies for kustomize, Helm and docs/rbac.md.
     #[command(after_help = "Examples:
   cargo xtask generate           write all files that are out of date
   cargo xtask generate --check   only say which are; exit code 1 if any is")]
@@ -44,6 +53,25 @@ enum Command {
         #[arg(long)]
         build: bool,
     },
+    /// Print the path of a Helm for the tests of the chart.
+    ///
+    /// That is the one on PATH. If there is none, it is built with Go from the module in
+    /// tests/kube/helm, which pins its version, into the user's cache directory.
+    #[command(after_help = "Example:
+  \"$(cargo xtask helm)\" template jobset charts/jobset")]
+    Helm {
+        /// Do not look on PATH.
+        #[arg(long)]
+        build: bool,
+    },
+    /// Render the kustomize overlays into single files. Needs kubectl.
+    #[command(after_help = "Example:
+  cargo xtask manifests && kubectl apply --server-side -f target/manifests/manifests.yaml")]
+    Manifests {
+        /// Folder for the files, relative to the root of the workspace.
+        #[arg(long, default_value = "target/manifests")]
+        output: PathBuf,
+    },
 }
 
 /// Root of the workspace.
@@ -57,6 +85,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Generate { check } => generate::run(check),
         Command::Kubectl { build } => kubectl::run(build),
+        Command::Helm { build } => helm::run(build),
+        Command::Manifests { output } => manifests::run(&output),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
