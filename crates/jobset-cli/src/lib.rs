@@ -11,6 +11,7 @@ mod engine;
 mod exit;
 mod kinds;
 mod manifest;
+mod render;
 mod run;
 mod style;
 mod up;
@@ -23,10 +24,30 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// What `jobset validate` says about a file with this text, line by line: errors, warnings, and
+/// what was skipped. For whoever wants the checks without the command, such as a fuzzer.
+///
+/// ```
+/// let found = jobset_cli::check_manifest("x.yaml", b"kind: JobSet");
+/// assert_eq!(found, ["error: x.yaml:1:1: document 1: apiVersion: is missing or not a string"]);
+/// ```
+#[must_use]
+pub fn check_manifest(name: &str, bytes: &[u8]) -> Vec<String> {
+    let found = manifest::inspect_bytes(name, bytes.to_vec());
+    let lines = |head: &'static str, problems: Vec<manifest::Problem>| {
+        problems
+            .into_iter()
+            .map(move |problem| format!("{head}: {problem}"))
+    };
+    lines("error", found.problems)
+        .chain(lines("warning", found.warnings))
+        .chain(lines("skipped", found.skipped))
+        .collect()
+}
 
-fn main() -> ExitCode {
+/// Runs the command with the arguments of this process.
+#[must_use]
+pub fn main() -> ExitCode {
     // Containers are started by re-executing this binary: nothing may come before this.
     let mut arguments = std::env::args_os();
     let _program = arguments.next();
@@ -55,6 +76,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::main(&args),
         Command::Up(args) => up::main(&args),
         Command::Validate(args) => validate::main(&args),
+        Command::Render(args) => render::main(&args),
         Command::Completion { shell } => {
             clap_complete::generate(
                 shell,
