@@ -4,7 +4,7 @@
 //! cluster with the same controller and the same admission that a cluster gets, and shows what
 //! happens.
 
-mod admission;
+pub mod admission;
 mod args;
 mod duration;
 mod engine;
