@@ -6,8 +6,16 @@ use serde_json::Value;
 
 /// Defaults and validates JobSets.
 #[derive(Debug, Default)]
-pub(crate) struct JobSetAdmission {
+pub struct JobSetAdmission {
     gates: FeatureGates,
+}
+
+impl JobSetAdmission {
+    /// Admission for a controller with these feature gates.
+    #[must_use]
+    pub fn new(gates: FeatureGates) -> Self {
+        Self { gates }
+    }
 }
 
 fn concerns(request: &AdmissionRequest) -> bool {

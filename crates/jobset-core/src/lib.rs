@@ -22,6 +22,8 @@
 //! 11. `create`: missing Jobs, as `depends_on` and `startup_policy` allow; `construct` builds them.
 //! 12. `resume`: suspended Jobs of a running JobSet.
 //!
+//! [`render`] is beside it: all objects of a JobSet at once, for people who want to see them first.
+//!
 //! # What is written when a step fails
 //!
 //! Steps run in order, and a failed one stops those that build upon it
@@ -65,6 +67,7 @@ mod patterns;
 pub mod placement;
 mod plan;
 mod pod_webhook;
+mod render;
 mod resume;
 mod roles;
 mod service;
@@ -80,5 +83,6 @@ pub use create::MAX_CREATIONS;
 pub use model::*;
 pub use plan::{plan, plan_counted};
 pub use pod_webhook::needs_pod_webhook;
+pub use render::{Rendered, RenderedRole, Wait, render};
 pub use settle::Settled;
 pub use work::Work;

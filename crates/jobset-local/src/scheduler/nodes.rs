@@ -9,6 +9,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::SchedulerOptions;
+use crate::node::quantity::Quantity;
 
 /// Pods a node takes, as the kubelet's default would be were it made for this.
 const MAX_PODS: usize = 10_000;
@@ -40,27 +41,71 @@ fn total_memory(meminfo: &str) -> Option<u64> {
     kibibytes.checked_mul(1024)
 }
 
+/// A taint, written as kubectl does: `KEY[=VALUE]:EFFECT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeTaint {
+    /// The key.
+    pub key: String,
+    /// The value, often empty.
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`; this scheduler does not evict, so the last
+    /// one means the same as the first.
+    pub effect: String,
+}
+
+impl NodeTaint {
+    /// Reads the form of kubectl.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("{text:?} is not of the form KEY[=VALUE]:EFFECT, such as gpu=yes:NoSchedule")
+        };
+        let (head, effect) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let (key, value) = head.split_once('=').unwrap_or((head, ""));
+        if key.is_empty() || !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            effect: effect.to_owned(),
+        })
+    }
+}
+
+/// Whether a text is an amount of a resource.
+pub fn is_quantity(text: &str) -> bool {
+    Quantity::parse(text).is_some()
+}
+
 /// Creates the nodes that do not exist yet and reports all of them as ready.
 pub async fn ensure_nodes(client: &Client, options: &SchedulerOptions) -> Result<(), kube::Error> {
     let api: Api<Node> = Api::all(client.clone());
     let machine = Machine::detect();
+    let taints: Vec<Value> = options
+        .taints
+        .iter()
+        .map(|t| json!({"key": t.key, "value": t.value, "effect": t.effect}))
+        .collect();
     for (name, labels) in layout(options) {
         let object = json!({
             "apiVersion": "v1", "kind": "Node",
             "metadata": {"name": name, "labels": labels},
-            "spec": {},
+            "spec": {"taints": taints},
         });
         let object: Node = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
         match api.create(&PostParams::default(), &object).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 409 => {
-                let patch = json!({"metadata": {"labels": labels}});
+                let mut patch = json!({"metadata": {"labels": labels}});
+                if !taints.is_empty() {
+                    patch["spec"]["taints"] = taints.clone().into();
+                }
                 api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
                     .await?;
             }
             Err(error) => return Err(error),
         }
-        let status = json!({"status": status(&name, machine)});
+        let status = json!({"status": status(&name, machine, &options.resources)});
         api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
             .await?;
     }
@@ -78,6 +123,7 @@ fn layout(options: &SchedulerOptions) -> Vec<(String, BTreeMap<String, String>)>
                 ("kubernetes.io/os".to_owned(), "linux".to_owned()),
                 ("kubernetes.io/arch".to_owned(), architecture().to_owned()),
             ]);
+            labels.extend(options.labels.iter().cloned());
             for (key, domains) in &options.topology {
                 let domain = i * (*domains).clamp(1, nodes) / nodes;
                 let stem = key.rsplit('/').next().unwrap_or(key);
@@ -97,7 +143,7 @@ fn architecture() -> &'static str {
     }
 }
 
-fn status(name: &str, machine: Machine) -> Value {
+fn status(name: &str, machine: Machine, resources: &[(String, String)]) -> Value {
     let now = Timestamp::now()
         .round(Unit::Second)
         .map(|t| t.to_string())
@@ -106,14 +152,15 @@ fn status(name: &str, machine: Machine) -> Value {
         json!({"type": kind, "status": status, "reason": reason, "message": "",
                "lastHeartbeatTime": now, "lastTransitionTime": now})
     };
-    let resources = json!({
-        "cpu": format!("{}m", machine.milli_cpus),
-        "memory": machine.memory.to_string(),
-        "pods": MAX_PODS.to_string(),
-    });
+    let mut amounts = BTreeMap::from([
+        ("cpu".to_owned(), format!("{}m", machine.milli_cpus)),
+        ("memory".to_owned(), machine.memory.to_string()),
+        ("pods".to_owned(), MAX_PODS.to_string()),
+    ]);
+    amounts.extend(resources.iter().cloned());
     json!({
-        "capacity": resources,
-        "allocatable": resources,
+        "capacity": amounts,
+        "allocatable": amounts,
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"},
                       {"type": "Hostname", "address": name}],
         "conditions": [
@@ -146,7 +193,7 @@ mod tests {
         let options = SchedulerOptions {
             nodes: 6,
             topology: vec![("example.com/rack".to_owned(), 3), ("zone".to_owned(), 2)],
-            enforce_resources: false,
+            ..SchedulerOptions::default()
         };
         let got: Vec<String> = layout(&options)
             .iter()
@@ -173,9 +220,36 @@ mod tests {
             let options = SchedulerOptions {
                 nodes: 2,
                 topology: vec![("k".to_owned(), domains)],
-                enforce_resources: false,
+                ..SchedulerOptions::default()
             };
             assert_eq!(layout(&options)[0].1["k"], "k-0");
+        }
+    }
+
+    #[test]
+    fn taints_are_read_as_kubectl_writes_them() {
+        let taint = |key: &str, value: &str, effect: &str| NodeTaint {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            effect: effect.to_owned(),
+        };
+        assert_eq!(
+            NodeTaint::parse("gpu=yes:NoSchedule"),
+            Ok(taint("gpu", "yes", "NoSchedule"))
+        );
+        assert_eq!(
+            NodeTaint::parse("a/b:NoExecute"),
+            Ok(taint("a/b", "", "NoExecute"))
+        );
+        for text in [
+            "",
+            "gpu",
+            "gpu=yes",
+            ":NoSchedule",
+            "=x:NoSchedule",
+            "a:Never",
+        ] {
+            assert!(NodeTaint::parse(text).is_err(), "{text}");
         }
     }
 
