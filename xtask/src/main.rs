@@ -1,6 +1,8 @@
 //! Developer commands, run as `cargo xtask COMMAND`.
 
 mod generate;
+mod go;
+mod kube;
 mod kubectl;
 
 use std::{
@@ -44,6 +46,19 @@ enum Command {
         #[arg(long)]
         build: bool,
     },
+    /// A real Kubernetes control plane on this machine, for tests.
+    ///
+    /// etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback, without
+    /// nodes. The programs are those in KUBEBUILDER_ASSETS if that is set; what is not there is
+    /// built with Go from the module in tests/kube/control-plane into the user's cache directory.
+    #[command(after_help = "Examples:
+  cargo xtask kube up
+  eval \"$(cargo xtask kube env)\"; kubectl get namespaces
+  cargo xtask kube down")]
+    Kube {
+        #[command(subcommand)]
+        command: kube::Command,
+    },
 }
 
 /// Root of the workspace.
@@ -57,6 +72,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Generate { check } => generate::run(check),
         Command::Kubectl { build } => kubectl::run(build),
+        Command::Kube { command } => kube::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
