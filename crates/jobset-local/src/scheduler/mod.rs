@@ -39,7 +39,7 @@ use crate::shell::events::{EventType, Recorder};
 use crate::shell::pump::pump;
 use fit::NodeView;
 
-pub use nodes::{Machine, ensure_nodes};
+pub use nodes::{Machine, ensure_nodes, keep_alive};
 
 /// Bindings in flight.
 const BINDINGS: usize = 32;
