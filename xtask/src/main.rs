@@ -1,5 +1,6 @@
 //! Developer commands, run as `cargo xtask COMMAND`.
 
+mod conformance;
 mod generate;
 mod go;
 mod kube;
@@ -59,6 +60,14 @@ enum Command {
         #[command(subcommand)]
         command: kube::Command,
     },
+    /// Run all conformance scenarios on a real Kubernetes control plane.
+    ///
+    /// Starts one unless it runs, runs the scenarios of crates/jobset-conformance with the real
+    /// kubectl, and compares the embedded API server's answers with Kubernetes'.
+    #[command(after_help = "Examples:
+  cargo xtask conformance
+  cargo xtask conformance --filter restart --keep")]
+    Conformance(conformance::Options),
 }
 
 /// Root of the workspace.
@@ -73,6 +82,7 @@ fn main() -> ExitCode {
         Command::Generate { check } => generate::run(check),
         Command::Kubectl { build } => kubectl::run(build),
         Command::Kube { command } => kube::run(&command),
+        Command::Conformance(options) => conformance::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -71,6 +71,19 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
+/// Whether all of it runs.
+pub(crate) fn is_running() -> anyhow::Result<bool> {
+    let files = Files::open()?;
+    Ok(NAMES
+        .iter()
+        .all(|name| process::running(&files, name).is_some()))
+}
+
+/// Stops it.
+pub(crate) fn stop() -> anyhow::Result<()> {
+    stop_all(&Files::open()?).map(drop)
+}
+
 /// Starts the control plane, unless it runs. Returns the administrator's kubeconfig.
 #[expect(clippy::print_stderr, reason = "progress of a command")]
 pub(crate) fn up() -> anyhow::Result<PathBuf> {
