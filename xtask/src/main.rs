@@ -4,8 +4,11 @@
 mod cel;
 #[cfg(test)]
 mod chart_tests;
+mod conformance;
 mod generate;
+mod go;
 mod helm;
+mod kube;
 mod kubectl;
 mod manifests;
 #[cfg(test)]
@@ -72,6 +75,27 @@ enum Command {
         #[arg(long, default_value = "target/manifests")]
         output: PathBuf,
     },
+    /// A real Kubernetes control plane on this machine, for tests.
+    ///
+    /// etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback, without
+    /// nodes. The programs are those in KUBEBUILDER_ASSETS if that is set; what is not there is
+    /// built with Go from the module in tests/kube/control-plane into the user's cache directory.
+    #[command(after_help = "Examples:
+  cargo xtask kube up
+  eval \"$(cargo xtask kube env)\"; kubectl get namespaces
+  cargo xtask kube down")]
+    Kube {
+        #[command(subcommand)]
+        command: kube::Command,
+    },
+    /// Run all conformance scenarios on a real Kubernetes control plane.
+    ///
+    /// Starts one unless it runs, runs the scenarios of crates/jobset-conformance with the real
+    /// kubectl, and compares the embedded API server's answers with Kubernetes'.
+    #[command(after_help = "Examples:
+  cargo xtask conformance
+  cargo xtask conformance --filter restart --keep")]
+    Conformance(conformance::Options),
 }
 
 /// Root of the workspace.
@@ -87,6 +111,8 @@ fn main() -> ExitCode {
         Command::Kubectl { build } => kubectl::run(build),
         Command::Helm { build } => helm::run(build),
         Command::Manifests { output } => manifests::run(&output),
+        Command::Kube { command } => kube::run(&command),
+        Command::Conformance(options) => conformance::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,7 @@ use jobset_api::{JobSet, constants, defaulting};
 use jobset_core::ChildJob;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
+use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
@@ -182,6 +183,20 @@ struct RawJobSpec {
     suspend: Option<bool>,
     parallelism: Option<i32>,
     completions: Option<i32>,
+    template: RawTemplate,
+}
+
+/// The little that is kept of the largest part of a Job.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RawTemplate {
+    spec: Option<RawPodSpec>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct RawPodSpec {
+    node_selector: Option<BTreeMap<String, String>>,
 }
 
 impl<'de> Deserialize<'de> for WatchedJob {
@@ -204,6 +219,13 @@ impl<'de> Deserialize<'de> for WatchedJob {
                 suspend: raw.spec.suspend,
                 parallelism: raw.spec.parallelism,
                 completions: raw.spec.completions,
+                template: PodTemplateSpec {
+                    spec: raw.spec.template.spec.map(|spec| PodSpec {
+                        node_selector: spec.node_selector,
+                        ..PodSpec::default()
+                    }),
+                    ..PodTemplateSpec::default()
+                },
                 ..JobSpec::default()
             }),
             status: raw.status,

@@ -69,6 +69,8 @@ pub struct ChildJob {
     pub parallelism: Option<i32>,
     /// `spec.completions` in Pods.
     pub completions: Option<i32>,
+    /// Keys of the Pod template's `nodeSelector`: what an earlier admission has left there.
+    pub node_selector: Vec<String>,
     /// `status.startTime`. While set, scheduling directives cannot be changed.
     pub start_time: Option<Timestamp>,
     /// `status.active`: pending and running Pods that are not terminating.
@@ -127,6 +129,10 @@ impl ChildJob {
             suspend: spec.and_then(|s| s.suspend).unwrap_or(false),
             parallelism: spec.and_then(|s| s.parallelism),
             completions: spec.and_then(|s| s.completions),
+            node_selector: spec
+                .and_then(|s| s.template.spec.as_ref()?.node_selector.as_ref())
+                .map(|selector| selector.keys().cloned().collect())
+                .unwrap_or_default(),
             start_time: status.and_then(|s| s.start_time.as_ref()).map(|t| t.0),
             active: status.and_then(|s| s.active).unwrap_or(0),
             ready: status.and_then(|s| s.ready).unwrap_or(0),

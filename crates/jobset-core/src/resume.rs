@@ -11,7 +11,7 @@ use crate::buckets::{Buckets, Child};
 use crate::construct::{self, placed_by_node_selector};
 use crate::counts::Counts;
 use crate::draft::Draft;
-use crate::model::{Action, Observed};
+use crate::model::{Action, ChildJob, Observed};
 use crate::pod_webhook::Withheld;
 use crate::roles::{Role, Roles};
 use crate::{depends_on, startup_policy};
@@ -74,7 +74,7 @@ pub(crate) fn plan(
             name: job.name.clone(),
             uid: job.uid.clone(),
             clear_start_time: job.start_time.is_some(),
-            patch: patch.for_job(observed.jobset.namespace(), &job.name, &job.uid),
+            patch: patch.for_job(observed.jobset.namespace(), job),
         });
     }
     Resumption { actions, waiting }
@@ -118,20 +118,24 @@ impl ResumePatch {
         }
     }
 
-    /// A strategic merge patch. Node selector and scheduling gates are merged by key unless told
-    /// to be replaced; tolerations are one value, replaced anyway. Labels and annotations are
-    /// merged, because the Job controller keeps its own there.
-    fn for_job(&self, namespace: &str, name: &str, uid: &str) -> Value {
-        let replace = || json!({ "$patch": "replace" });
-        let mut node_selector = self.node_selector.clone();
+    /// A strategic merge patch. Scheduling gates are merged by key unless told to be replaced;
+    /// tolerations are one value, replaced anyway. Labels and annotations are merged, because the
+    /// Job controller keeps its own there.
+    ///
+    /// The node selector is merged too, with a null for each key that must go: an object that is
+    /// told to be replaced is lost altogether where there is nothing yet that it could replace.
+    fn for_job(&self, namespace: &str, job: &ChildJob) -> Value {
+        let old = job.node_selector.iter();
+        let mut node_selector: Map<String, Value> =
+            old.map(|key| (key.clone(), Value::Null)).collect();
+        node_selector.extend(self.node_selector.clone());
         if self.by_node_selector {
             node_selector.insert(
                 constants::NAMESPACED_JOB_KEY.to_owned(),
-                construct::namespaced_job(namespace, name).into(),
+                construct::namespaced_job(namespace, &job.name).into(),
             );
         }
-        node_selector.insert("$patch".to_owned(), "replace".into());
-        let mut gates = vec![replace()];
+        let mut gates = vec![json!({ "$patch": "replace" })];
         gates.extend(self.scheduling_gates.iter().cloned());
         let mut metadata = Map::new();
         if !self.labels.is_empty() {
@@ -153,7 +157,7 @@ impl ResumePatch {
             }),
         );
         json!({
-            "metadata": { "uid": uid },
+            "metadata": { "uid": job.uid },
             "spec": { "suspend": false, "template": template },
         })
     }

@@ -241,6 +241,7 @@ fn job() -> impl Strategy<Value = ChildJob> {
                 job_index: index,
                 deleting: flags.0,
                 suspend: flags.1,
+                node_selector: Vec::new(),
                 start_time: flags.2.then_some(Timestamp::UNIX_EPOCH),
                 parallelism: wanted.0,
                 completions: wanted.1,

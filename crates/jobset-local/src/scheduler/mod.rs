@@ -42,7 +42,7 @@ use crate::shell::events::{EventType, Recorder};
 use crate::shell::pump::pump;
 use fit::NodeView;
 
-pub use nodes::{Machine, NodeTaint, ensure_nodes, is_quantity};
+pub use nodes::{Machine, NodeTaint, ensure_nodes, is_quantity, keep_alive};
 
 /// Bindings in flight.
 const BINDINGS: usize = 32;

@@ -1,18 +1,29 @@
 //! The nodes of the cluster: this machine, once or several times.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::jiff::{Timestamp, Unit};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 use super::SchedulerOptions;
 use crate::node::quantity::Quantity;
 
 /// Pods a node takes, as the kubelet's default would be were it made for this.
 const MAX_PODS: usize = 10_000;
+/// Where nodes say that they are alive.
+const LEASES: &str = "kube-node-lease";
+/// Time between two heartbeats of a node, the kubelet's default.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Heartbeats in flight.
+const BEATS_AT_ONCE: usize = 16;
 
 /// What this machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +121,45 @@ pub async fn ensure_nodes(client: &Client, options: &SchedulerOptions) -> Result
             .await?;
     }
     Ok(())
+}
+
+/// Says until `shutdown` that the nodes are alive, as their kubelets would: a node that is silent
+/// for long is given up by a cluster that watches its nodes.
+pub async fn keep_alive(client: Client, options: SchedulerOptions, shutdown: CancellationToken) {
+    let api: Api<Lease> = Api::namespaced(client, LEASES);
+    let names: Vec<String> = layout(&options).into_iter().map(|(name, _)| name).collect();
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let beats = futures::stream::iter(&names).for_each_concurrent(BEATS_AT_ONCE, |name| {
+            let (api, lease) = (&api, lease(name, Timestamp::now()));
+            async move {
+                let params = PatchParams::apply("kubelet").force();
+                if let Err(error) = api.patch(name, &params, &Patch::Apply(&lease)).await {
+                    tracing::debug!(node = name, %error, "heartbeat not sent");
+                }
+            }
+        });
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = beats => {}
+        }
+    }
+}
+
+fn lease(node: &str, now: Timestamp) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": node, "namespace": LEASES},
+        "spec": {
+            "holderIdentity": node, "leaseDurationSeconds": 40,
+            "renewTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+        },
+    })
 }
 
 /// Names and labels of all nodes.
@@ -251,6 +301,13 @@ mod tests {
         ] {
             assert!(NodeTaint::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn heartbeats_carry_microseconds() {
+        let lease = lease("node-1", "2026-01-02T03:04:05.678Z".parse().unwrap());
+        assert_eq!(lease["spec"]["renewTime"], "2026-01-02T03:04:05.678000Z");
+        assert!(serde_json::from_value::<Lease>(lease).is_ok());
     }
 
     #[test]
