@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::webhook::testing::{admission, any_json};
+use crate::webhook::testing::{admission, any_json, exclusive_pod};
 
 const JSON: Option<&[u8]> = Some(b"application/json");
 
@@ -297,6 +297,46 @@ fn pods_of_others_are_left_alone() {
             json!({"uid": "u-1", "allowed": true, "status": {"code": 200}})
         );
     }
+}
+
+#[test]
+fn pods_are_placed() {
+    let pod = |job: &str, index: &str| exclusive_pod("js", job, index);
+    let create = |hook: Hook, pod: Value| response(hook, &request("CREATE", pod, Value::Null));
+
+    let leader = create(Hook::MutatePod, pod("x", "0"));
+    let placed = apply(&leader, &pod("x", "0"));
+    let affinity = &placed["spec"]["affinity"];
+    assert!(affinity["podAffinity"].is_object() && affinity["podAntiAffinity"].is_object());
+    assert_eq!(placed["spec"]["future"], json!({}));
+
+    let follower = create(Hook::MutatePod, pod("there", "1"));
+    let patch = STANDARD
+        .decode(follower["patch"].as_str().unwrap())
+        .unwrap();
+    let selector = json!({"example.com/rack": "rack-7"});
+    assert_eq!(
+        serde_json::from_slice::<Value>(&patch).unwrap(),
+        json!([{"op": "add", "path": "/spec/nodeSelector", "value": selector}])
+    );
+    let placed = apply(&follower, &pod("there", "1"));
+    let allowed = create(Hook::ValidatePod, placed);
+    assert_eq!(allowed["allowed"], true);
+
+    // Without a leader nothing is changed, and the verdict comes from validation.
+    let early = create(Hook::MutatePod, pod("x", "1"));
+    assert_eq!(
+        (&early["allowed"], early.get("patch")),
+        (&json!(true), None)
+    );
+    let early = create(Hook::ValidatePod, pod("x", "1"));
+    assert_eq!(early["allowed"], false);
+    let status = &early["status"];
+    assert_eq!(
+        (&status["code"], &status["reason"]),
+        (&json!(403), &json!("Forbidden"))
+    );
+    assert_eq!(status["message"], "follower pod node selector not set");
 }
 
 fn with_claim() -> Value {

@@ -139,6 +139,8 @@ impl Webhook {
                 }
             });
         }
+        // Whoever comes now is refused rather than left waiting.
+        drop(listener);
         tasks.close();
         tasks.wait().await;
     }

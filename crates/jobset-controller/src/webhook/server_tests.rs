@@ -21,7 +21,7 @@ use super::*;
 use crate::testing::{Answer, Seen, client, refusal};
 use crate::webhook::certificates::{CERTIFICATE_FILE, Certificates, KEY_FILE};
 use crate::webhook::probe;
-use crate::webhook::testing::{admission, self_signed};
+use crate::webhook::testing::{admission, exclusive_pod, self_signed};
 use crate::webhook::tls::{HTTP2_AND_HTTP1, TlsSettings};
 
 /// More than any step takes on a machine that is alive.
@@ -268,6 +268,25 @@ async fn what_is_no_review_is_answered_and_the_connection_goes_on() {
         assert_eq!(response["allowed"], false);
         assert_eq!(response["status"]["code"], 400);
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_and_counted() {
+    let (server, trusted) = start(Limits::default()).await;
+    let mut sender = Sender::http1(server.address, &trusted).await;
+    let pod = exclusive_pod("panic", "workers", "1");
+    let refused = sender.ask(Hook::MutatePod, &created("9", &pod)).await;
+    assert_eq!(
+        (&refused["uid"], &refused["allowed"]),
+        (&json!("9"), &json!(false))
+    );
+    assert_eq!(refused["status"]["code"], 500);
+    assert_eq!(server.stats.panics(), 1);
+    let follower = exclusive_pod("js", "there", "1");
+    let placed = sender.ask(Hook::MutatePod, &created("10", &follower)).await;
+    assert_eq!(placed["patchType"], "JSONPatch");
+    assert_eq!(server.stats.panics(), 1);
     server.stop().await;
 }
 

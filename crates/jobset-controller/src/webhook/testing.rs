@@ -5,25 +5,57 @@ use std::sync::Arc;
 use jobset_api::FeatureGates;
 use jobset_core::placement::{NodeTopology, PlacedPod, PlacementView};
 use proptest::prelude::*;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::admission::Admission;
 
-/// A cluster without Pods and nodes.
-pub(crate) struct NoPods;
+/// A cluster in which each Job named "there" has a leader on a node in domain "rack-7", others
+/// have none, and that of a JobSet named "panic" makes one panic.
+struct Pods;
 
-impl PlacementView for NoPods {
-    fn pods_named(&self, _: &str, _: &str) -> Vec<PlacedPod> {
-        Vec::new()
+impl PlacementView for Pods {
+    fn pods_named(&self, _: &str, prefix: &str) -> Vec<Arc<PlacedPod>> {
+        assert!(!prefix.starts_with("panic-"), "no Pods today");
+        if !prefix.contains("-there-") {
+            return Vec::new();
+        }
+        vec![Arc::new(PlacedPod {
+            name: format!("{prefix}-abcde"),
+            node: Some("node".to_owned()),
+            owner_uid: Some("job-uid".to_owned()),
+            ..PlacedPod::default()
+        })]
     }
 
     fn topology(&self, _: &str, _: &str) -> NodeTopology {
-        NodeTopology::NoNode
+        NodeTopology::Domain("rack-7".to_owned())
     }
 }
 
 pub(crate) fn admission() -> Admission {
-    Admission::new(FeatureGates::default(), Arc::new(NoPods))
+    Admission::new(FeatureGates::default(), Arc::new(Pods))
+}
+
+/// A Pod of this JobSet and replicated job, with exclusive placement by `example.com/rack`.
+pub(crate) fn exclusive_pod(jobset: &str, job: &str, index: &str) -> Value {
+    json!({
+        "metadata": {
+            "name": format!("{jobset}-{job}-0-{index}-x"),
+            "labels": {
+                "jobset.sigs.k8s.io/jobset-name": jobset,
+                "jobset.sigs.k8s.io/replicatedjob-name": job,
+                "jobset.sigs.k8s.io/job-index": "0",
+                "jobset.sigs.k8s.io/job-key": "key",
+            },
+            "annotations": {
+                "jobset.sigs.k8s.io/jobset-name": jobset,
+                "alpha.jobset.sigs.k8s.io/exclusive-topology": "example.com/rack",
+                "batch.kubernetes.io/job-completion-index": index,
+            },
+            "ownerReferences": [{"uid": "job-uid", "controller": true}],
+        },
+        "spec": {"future": {}, "containers": []},
+    })
 }
 
 /// Any JSON, with the names and values that admission looks at more likely than others.
