@@ -21,6 +21,7 @@
 //! | `status` | when the status is written, and how little |
 //! | `events` | telling the user |
 //! | `requests` | one API request |
+//! | [`webhook`] | admission over HTTPS |
 //!
 //! What holds at all times:
 //! * No plan before every cache is complete, and none from a state older than one acted upon: the
@@ -34,6 +35,7 @@ pub mod admission;
 pub mod controller;
 pub mod options;
 pub mod stats;
+pub mod webhook;
 
 mod concurrency;
 mod events;
