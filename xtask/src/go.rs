@@ -16,6 +16,10 @@ pub(crate) struct Program {
     pub(crate) module: &'static str,
     /// The library in that module whose version is the program's.
     pub(crate) library: &'static str,
+    /// The main package, as `go build` in the module's folder names it.
+    pub(crate) package: &'static str,
+    /// Linker flags that make the program tell its version.
+    pub(crate) stamp: fn(&str) -> String,
     /// How long a first build takes, in words.
     pub(crate) takes: &'static str,
 }
@@ -25,22 +29,19 @@ impl Program {
     #[expect(clippy::print_stderr, reason = "progress of a command")]
     pub(crate) fn built(&self) -> anyhow::Result<PathBuf> {
         let Self { name, takes, .. } = self;
-        let module = crate::root().join(self.module);
-        let version = self.version(&module)?;
-        let folder = cache()?.join("jobset").join(name);
-        // What else is pinned beside that version counts too.
-        let folder = folder.join(format!("{version}-{:08x}", fingerprint(&module)?));
-        let target = folder.join(name);
+        let (target, version) = self.target()?;
         if target.is_file() {
             return Ok(target);
         }
         if on_path("go").is_none() {
             bail!("there is no {name} on this machine, and no Go toolchain to build one with");
         }
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let folder = target.parent().context("the cache has no folder")?;
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         eprintln!("building {name} {version}; this takes {takes}, once");
         // Another process may be building too: each has its own file, the last one wins.
         let unfinished = folder.join(format!("{name}.{}", std::process::id()));
+        let module = crate::root().join(self.module);
         let finished = self.build(&module, &version, &unfinished).and_then(|()| {
             fs::rename(&unfinished, &target).with_context(|| target.display().to_string())
         });
@@ -48,6 +49,16 @@ impl Program {
             let _ = fs::remove_file(&unfinished);
         }
         finished.map(|()| target)
+    }
+
+    /// Where the built program lies, and its version.
+    pub(crate) fn target(&self) -> anyhow::Result<(PathBuf, String)> {
+        let module = crate::root().join(self.module);
+        let version = self.version(&module)?;
+        let folder = cache()?.join("jobset").join(self.name);
+        // What else is pinned beside that version counts too.
+        let folder = folder.join(format!("{version}-{:08x}", fingerprint(&module)?));
+        Ok((folder.join(self.name), version))
     }
 
     fn version(&self, module: &Path) -> anyhow::Result<String> {
@@ -64,9 +75,11 @@ impl Program {
             // Whatever the user has set for other modules must not change this build.
             .env("GOFLAGS", "-mod=readonly -trimpath -buildvcs=false")
             .env("CGO_ENABLED", "0")
-            .args(["build", "-ldflags", &link_flags(version), "-o"])
+            .args(["build", "-ldflags"])
+            .arg(format!("-s -w {}", (self.stamp)(version)))
+            .arg("-o")
             .arg(output)
-            .arg(".")
+            .arg(self.package)
             .stdin(Stdio::null())
             // Standard output is for the path alone.
             .stdout(io::stderr());
@@ -87,17 +100,17 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 /// What makes a program of Kubernetes tell the truth about its version.
-fn link_flags(version: &str) -> String {
+pub(crate) fn kubernetes_stamp(version: &str) -> String {
     let mut parts = version.trim_start_matches('v').split('.');
     let (major, minor) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     let package = "k8s.io/component-base/version";
     format!(
-        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} \
+        "-X {package}.gitVersion={version} -X {package}.gitMajor={major} \
          -X {package}.gitMinor={minor}"
     )
 }
 
-/// Kubernetes' version according to a go.mod: its libraries' v0.37.2 is v1.37.2.
+/// The program's version according to a go.mod: Kubernetes' libraries' v0.37.2 is v1.37.2.
 fn version(go_mod: &str, library: &str) -> Option<String> {
     go_mod.lines().find_map(|line| {
         let mut words = line.trim().trim_start_matches("require").split_whitespace();
@@ -107,7 +120,7 @@ fn version(go_mod: &str, library: &str) -> Option<String> {
         let version = words.next()?;
         match version.strip_prefix("v0.") {
             Some(rest) => Some(format!("v1.{rest}")),
-            None => version.starts_with("v1.").then(|| version.to_owned()),
+            None => Some(version.to_owned()),
         }
     })
 }
@@ -117,7 +130,12 @@ fn fingerprint(module: &Path) -> anyhow::Result<u32> {
     let mut hash: u32 = 0x811c_9dc5;
     for name in ["go.mod", "go.sum", "main.go"] {
         let file = module.join(name);
-        for byte in fs::read(&file).with_context(|| file.display().to_string())? {
+        let bytes = match fs::read(&file) {
+            // A module may pin somebody else's program and have none of its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && name == "main.go" => continue,
+            other => other.with_context(|| file.display().to_string())?,
+        };
+        for byte in bytes {
             hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         }
     }
@@ -150,7 +168,7 @@ mod tests {
                 Some("v1.37.2"),
             ),
             ("require k8s.io/kubectl/x v0.36.1", None),
-            ("require k8s.io/kubectl v2.0.0", None),
+            ("require k8s.io/kubectl v2.0.0", Some("v2.0.0")),
             ("module x", None),
         ];
         for (text, expected) in table {
@@ -164,11 +182,14 @@ mod tests {
 
     #[test]
     fn committed_modules_name_a_version() {
-        for program in [&crate::kubectl::KUBECTL, &crate::kube::CONTROL_PLANE] {
-            let module = crate::root().join(program.module);
-            let version = program.version(&module).unwrap();
-            assert!(link_flags(&version).contains("gitMajor=1 "), "{version}");
-            assert!(fingerprint(&module).is_ok());
+        for program in [
+            &crate::kubectl::KUBECTL,
+            &crate::kube::CONTROL_PLANE,
+            &crate::helm::HELM,
+        ] {
+            let (_, version) = program.target().unwrap();
+            assert!((program.stamp)(&version).starts_with("-X "), "{version}");
         }
+        assert!(kubernetes_stamp("v1.37.2").contains("gitMajor=1 "));
     }
 }

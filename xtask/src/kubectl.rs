@@ -9,6 +9,8 @@ pub(crate) const KUBECTL: Program = Program {
     name: "kubectl",
     module: "tests/kube/kubectl",
     library: "k8s.io/kubectl",
+    package: ".",
+    stamp: go::kubernetes_stamp,
     takes: "some minutes",
 };
 

@@ -79,7 +79,7 @@ fn scheduling() -> SchedulerOptions {
     SchedulerOptions {
         nodes: NODES,
         topology: vec![(RACK.to_owned(), RACKS)],
-        enforce_resources: false,
+        ..SchedulerOptions::default()
     }
 }
 

@@ -24,7 +24,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
-use crate::go::Program;
+use crate::go::{self, Program};
 use files::Files;
 use parts::{NAMES, Part};
 use probe::Prober;
@@ -34,6 +34,8 @@ pub(crate) const CONTROL_PLANE: Program = Program {
     name: "control-plane",
     module: "tests/kube/control-plane",
     library: "k8s.io/kubernetes",
+    package: ".",
+    stamp: go::kubernetes_stamp,
     takes: "about a quarter of an hour",
 };
 

@@ -164,6 +164,7 @@ pub(super) fn consequences(
             jobs: &around.jobs,
             service,
             claims: &around.claims,
+            pod_webhook: true,
         };
         plan(&observed, gates, now).actions().cloned().collect()
     };
