@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jobset_api::{FeatureGates, admission, defaulting};
 use jobset_core::placement;
-pub use jobset_core::placement::{NodeTopology, PlacedPod, PlacementView};
+pub use jobset_core::placement::{NodeTopology, PlacedPod, PlacementView, TRANSIENT};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use serde_json::Value;
 
