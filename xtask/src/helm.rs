@@ -1,6 +1,5 @@
 //! `cargo xtask helm`: the Helm that renders the chart in tests.
 
-
 use crate::go::{self, Program};
 
 /// The Helm that is built where there is none.

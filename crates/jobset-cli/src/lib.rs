@@ -11,6 +11,8 @@ mod engine;
 mod exit;
 mod kinds;
 mod manifest;
+#[cfg(test)]
+mod placement_tests;
 mod render;
 mod run;
 mod style;

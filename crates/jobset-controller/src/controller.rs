@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -18,6 +19,7 @@ use crate::events::{self, Reporter};
 use crate::executor::Executor;
 use crate::index::{Index, Key};
 use crate::options::ControllerOptions;
+use crate::placement::{Placement, Repairs};
 use crate::queue::Queue;
 use crate::reconcile::Reconciler;
 use crate::requests::{self, Requests};
@@ -44,6 +46,7 @@ pub struct Controller {
     client: Client,
     options: ControllerOptions,
     stats: Arc<Stats>,
+    placement: Option<Placement>,
 }
 
 impl Controller {
@@ -55,7 +58,16 @@ impl Controller {
             client,
             options,
             stats: Arc::default(),
+            placement: None,
         }
+    }
+
+    /// Shares this view of Pods and nodes, instead of having one of its own: for a process in which
+    /// admission needs it as well.
+    #[must_use]
+    pub fn with_placement(mut self, placement: Placement) -> Self {
+        self.placement = Some(placement);
+        self
     }
 
     /// What the controller has done so far; stays valid while it runs and after.
@@ -74,7 +86,9 @@ impl Controller {
             client,
             options,
             stats,
+            placement,
         } = self;
+        let placement = placement.unwrap_or_else(|| Placement::new(client.clone(), &options));
         let queue = Arc::new(Queue::new(options.seed));
         let index = Arc::new(Index::default());
         let requests = Arc::new(Requests::new(
@@ -96,16 +110,28 @@ impl Controller {
 
         let watches = Watches {
             index: index.clone(),
-            queue: queue.clone(),
+            wake: {
+                let queue = queue.clone();
+                Arc::new(move |key, lane| queue.add(key, lane))
+            },
             stats: stats.clone(),
             shutdown: shutdown.clone(),
         };
         let reading = requests::for_reading(client, stats.clone(), options.request_timeout);
         let (mut tasks, complete) = start_watches(&reading, options.namespace.as_deref(), &watches);
 
+        let limiter = Limiter::new(options.max_in_flight);
+        let repairs = Repairs {
+            placement: placement.clone(),
+            queue: Arc::new(Queue::new(options.seed)),
+            requests: requests.clone(),
+            limiter: limiter.clone(),
+            stats: stats.clone(),
+            clock: options.clock.clone(),
+        };
         let executor = Executor {
             requests: requests.clone(),
-            limiter: Limiter::new(options.max_in_flight),
+            limiter,
             per_jobset: options.max_in_flight,
             index: index.clone(),
             queue: queue.clone(),
@@ -123,6 +149,7 @@ impl Controller {
             clock: options.clock.clone(),
             status_interval: options.status_interval,
             confirmation_timeout: options.confirmation_timeout,
+            placement_wanted: placement.wanted(),
             memory: Mutex::new(HashMap::new()),
         });
 
@@ -142,9 +169,13 @@ impl Controller {
             }
         }
         drop(reconciler);
+        if ready {
+            repairs.start(&mut workers);
+        }
 
         shutdown.cancelled().await;
         queue.close();
+        repairs.stop();
         let finished = tokio::time::timeout(options.shutdown_grace, join(&mut workers)).await;
         workers.shutdown().await;
         tasks.shutdown().await;
@@ -174,25 +205,29 @@ fn start_watches(
     let (jobs, jobs_ready) = oneshot::channel();
     let (services, services_ready) = oneshot::channel();
     let (claims, claims_ready) = oneshot::channel();
+    tasks.spawn(watches.clone().follow::<WatchedJobSet>(
+        api(client, namespace),
+        watcher::Config::default(),
+        jobsets,
+    ));
+    tasks.spawn(watches.clone().follow::<WatchedJob>(
+        api(client, namespace),
+        watcher::Config::default(),
+        jobs,
+    ));
+    tasks.spawn(watches.clone().follow::<WatchedName<Service>>(
+        api(client, namespace),
+        watcher::Config::default(),
+        services,
+    ));
     tasks.spawn(
         watches
             .clone()
-            .follow::<WatchedJobSet>(api(client, namespace), jobsets),
-    );
-    tasks.spawn(
-        watches
-            .clone()
-            .follow::<WatchedJob>(api(client, namespace), jobs),
-    );
-    tasks.spawn(
-        watches
-            .clone()
-            .follow::<WatchedName<Service>>(api(client, namespace), services),
-    );
-    tasks.spawn(
-        watches
-            .clone()
-            .follow::<WatchedName<PersistentVolumeClaim>>(api(client, namespace), claims),
+            .follow::<WatchedName<PersistentVolumeClaim>>(
+                api(client, namespace),
+                watcher::Config::default(),
+                claims,
+            ),
     );
     let complete = async move {
         jobsets_ready.await?;

@@ -45,6 +45,8 @@ counters! {
     duplicate_creates,
     /// Jobs deleted.
     deletes,
+    /// Pods deleted because they were in another topology domain than their leader.
+    placement_repairs,
     /// JobSets that became Completed by a status write of this process.
     completed,
     /// JobSets that became Failed by a status write of this process.

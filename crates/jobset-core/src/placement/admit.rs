@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Status, StatusDetails};
 use serde_json::{Map, Value, json};
 
 use super::leader::{self, Leader};
-use super::{NodeTopology, PlacementView};
+use super::{NodeTopology, PlacementView, TRANSIENT};
 
 /// What exclusive placement calls for with a Pod.
 enum Role<'a> {
@@ -90,7 +90,10 @@ pub fn validate_pod(pod: &Value, view: &dyn PlacementView) -> Result<(), Box<Sta
     // What mutation has left without a selector needs no look-up, unless it places itself.
     if domain.is_none() && !(keeps_others_out(pod, key) && view.ready()) {
         return Err(forbidden(match selector {
-            None => "follower pod node selector not set".to_owned(),
+            None => format!(
+                "follower pod node selector not set, because the leader pod has no node yet; \
+                 {TRANSIENT}"
+            ),
             Some(_) => no_selector_for(key),
         }));
     }
@@ -100,9 +103,9 @@ pub fn validate_pod(pod: &Value, view: &dyn PlacementView) -> Result<(), Box<Sta
     let leader = match leader::find(pod, view).map_err(forbidden)? {
         Leader::Succeeded if keeps_others_out(pod, key) => return Ok(()),
         Leader::Succeeded => {
-            return Err(forbidden(
-                "the leader pod has just succeeded; this error is expected and transient",
-            ));
+            return Err(forbidden(format!(
+                "the leader pod has just succeeded; {TRANSIENT}"
+            )));
         }
         Leader::Active(leader) => leader,
     };
@@ -111,14 +114,14 @@ pub fn validate_pod(pod: &Value, view: &dyn PlacementView) -> Result<(), Box<Sta
     };
     let Some(node) = &leader.node else {
         return Err(forbidden(format!(
-            "leader pod {:?} is not scheduled yet; this error is expected and transient",
+            "leader pod {:?} is not scheduled yet; {TRANSIENT}",
             leader.name
         )));
     };
     match view.topology(node, key) {
         NodeTopology::Domain(current) if current != domain => Err(forbidden(format!(
             "follower pod is bound to {key}={domain}, but leader pod {:?} is in {current} now; \
-             this error is expected and transient",
+             {TRANSIENT}",
             leader.name
         ))),
         _ => Ok(()),
@@ -126,7 +129,7 @@ pub fn validate_pod(pod: &Value, view: &dyn PlacementView) -> Result<(), Box<Sta
 }
 
 fn no_selector_for(key: &str) -> String {
-    format!("follower pod node selector for topology {key} is missing")
+    format!("follower pod node selector for topology {key} is missing; {TRANSIENT}")
 }
 
 /// Copies the Pod's priority to a label, where affinity terms can see it.
@@ -230,10 +233,9 @@ fn forbidden(message: impl Into<String>) -> Box<Status> {
 }
 
 fn not_ready() -> Box<Status> {
-    forbidden(
-        "the state of the cluster is still being read, so the leader pod is not known; this error \
-         is expected and transient",
-    )
+    forbidden(format!(
+        "the state of the cluster is still being read, so the leader pod is not known; {TRANSIENT}"
+    ))
 }
 
 fn wrong_shape(path: &str, expected: &str) -> Box<Status> {

@@ -6,7 +6,7 @@ use jobset_api::constants;
 use serde_json::Value;
 
 use super::admit::{controller_uid, label, namespace};
-use super::{PlacedPod, PlacementView};
+use super::{PlacedPod, PlacementView, TRANSIENT};
 
 /// The leader, as far as a follower has to know.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,8 +53,7 @@ pub(super) fn find(follower: &Value, view: &dyn PlacementView) -> Result<Leader,
             return Ok(Leader::Succeeded);
         }
         return Err(format!(
-            "expected 1 leader pod ({prefix}), but got {}; this is expected to be transient and \
-             resolves when the leader pod exists",
+            "expected 1 leader pod ({prefix}), but got {}; {TRANSIENT}",
             active.len()
         ));
     };

@@ -41,6 +41,10 @@ use jobset_api::{JobSet, constants};
 
 use crate::construct::placement_annotations;
 
+/// Part of the message of each refusal that only asks to wait, which is how leaders come before
+/// followers: no reason to alarm anybody.
+pub const TRANSIENT: &str = "this error is expected and transient";
+
 /// The domain a node lies in, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeTopology {
