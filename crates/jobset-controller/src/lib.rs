@@ -12,7 +12,7 @@
 //! | [`admission`] | what new and changed JobSets and new Pods must be |
 //! | [`controller`] | the running whole: watches, workers, shutdown |
 //! | [`options`] | what can be set from outside |
-//! | [`stats`] | what has been done so far |
+//! | [`stats`], [`figures`] | what has been done so far |
 //! | `watch`, `watched` | following one kind of object; objects as they are kept |
 //! | `index`, `expectations` | the cache; own writes that the watch has not shown yet |
 //! | `queue` | which JobSet is looked at next |
@@ -21,6 +21,7 @@
 //! | `status` | when the status is written, and how little |
 //! | `events` | telling the user |
 //! | `requests` | one API request |
+//! | `progress` | how long a JobSet takes to come up, and what restarts cost |
 //!
 //! What holds at all times:
 //! * No plan before every cache is complete, and none from a state older than one acted upon: the
@@ -32,6 +33,7 @@
 
 pub mod admission;
 pub mod controller;
+pub mod figures;
 pub mod options;
 pub mod stats;
 
@@ -41,6 +43,7 @@ mod executor;
 mod expectations;
 mod index;
 mod lock;
+mod progress;
 mod queue;
 mod reconcile;
 mod requests;
