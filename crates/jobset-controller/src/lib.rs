@@ -22,6 +22,7 @@
 //! | `events` | telling the user |
 //! | `requests` | one API request |
 //! | `progress` | how long a JobSet takes to come up, and what restarts cost |
+//! | [`webhook`] | admission over HTTPS |
 //!
 //! What holds at all times:
 //! * No plan before every cache is complete, and none from a state older than one acted upon: the
@@ -36,6 +37,7 @@ pub mod controller;
 pub mod figures;
 pub mod options;
 pub mod stats;
+pub mod webhook;
 
 mod concurrency;
 mod events;

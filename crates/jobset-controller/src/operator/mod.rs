@@ -33,7 +33,6 @@ mod rate;
 mod run;
 mod serve;
 mod signals;
-mod tls;
 mod version;
 
 use std::ffi::OsString;

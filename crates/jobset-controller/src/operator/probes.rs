@@ -1,18 +1,15 @@
 //! Health probes: whether this process lives, and whether it is ready to be called.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Request, StatusCode};
-use tokio::net::TcpStream;
+use jobset_controller::webhook::probe::dial;
 use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
 
 use super::serve::{Answer, text};
 
-/// Longest time for calling the own webhook server.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Name and path of the checks, unless configured otherwise.
 const LIVE: &str = "/healthz";
 const READY: &str = "/readyz";
@@ -22,15 +19,8 @@ const READY: &str = "/readyz";
 pub(crate) struct Readiness {
     /// The certificates are as they should be.
     pub(crate) certificates: bool,
-    /// Where the webhook server listens, once it does. `None` where there is to be none.
-    pub(crate) webhook: Option<Webhook>,
-}
-
-/// The webhook server as readiness sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Webhook {
-    NotStarted,
-    At(std::net::SocketAddr),
+    /// Where the webhook server listens; `None` where there is none.
+    pub(crate) webhook: Option<SocketAddr>,
 }
 
 /// Answers probes.
@@ -39,7 +29,6 @@ pub(crate) struct Probes {
     live: Arc<str>,
     ready: Arc<str>,
     readiness: watch::Receiver<Readiness>,
-    dialer: TlsConnector,
 }
 
 impl Probes {
@@ -52,7 +41,6 @@ impl Probes {
             live: or(live, LIVE),
             ready: or(ready, READY),
             readiness,
-            dialer: TlsConnector::from(Arc::new(trusting::client_config())),
         }
     }
 
@@ -96,22 +84,9 @@ impl Probes {
         }
         match readiness.webhook {
             None => Ok(()),
-            Some(Webhook::NotStarted) => Err("the webhook server has not started".to_owned()),
-            Some(Webhook::At(address)) => self.dial(address).await,
-        }
-    }
-
-    /// Calls the webhook server as the API server would, but believes any certificate.
-    async fn dial(&self, address: std::net::SocketAddr) -> Result<(), String> {
-        let handshake = async {
-            let stream = TcpStream::connect(address).await?;
-            let name = rustls::pki_types::ServerName::from(address.ip());
-            self.dialer.connect(name, stream).await
-        };
-        match tokio::time::timeout(DIAL_TIMEOUT, handshake).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(format!("the webhook server is not reachable: {error}")),
-            Err(_) => Err("the webhook server does not answer".to_owned()),
+            Some(address) => dial(address)
+                .await
+                .map_err(|error| format!("the webhook server is not reachable: {error}")),
         }
     }
 }
@@ -169,75 +144,6 @@ fn excluded(query: &str) -> Vec<String> {
         .filter(|(name, value)| *name == "exclude" && !value.is_empty())
         .map(|(_, value)| value.to_owned())
         .collect()
-}
-
-/// A TLS client that believes any certificate: it calls nobody but this process.
-mod trusting {
-    use std::sync::Arc;
-
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-
-    #[derive(Debug)]
-    struct Any(Arc<CryptoProvider>);
-
-    impl ServerCertVerifier for Any {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls12_signature(
-                message,
-                cert,
-                signed,
-                &self.0.signature_verification_algorithms,
-            )
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(
-                message,
-                cert,
-                signed,
-                &self.0.signature_verification_algorithms,
-            )
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    }
-
-    pub(super) fn client_config() -> ClientConfig {
-        let provider = Arc::new(ring::default_provider());
-        ClientConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(rustls::ALL_VERSIONS)
-            // The provider supports every version there is.
-            .unwrap_or_else(|_| ClientConfig::builder())
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Any(provider)))
-            .with_no_client_auth()
-    }
 }
 
 #[cfg(test)]
@@ -317,11 +223,10 @@ mod tests {
             certificates: true,
             webhook: Some(webhook),
         };
-        assert_eq!(ask(with(Webhook::NotStarted), "/readyz").await.0, 500);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let (status, body) = ask(with(Webhook::At(address)), "/readyz/readyz").await;
+        let (status, body) = ask(with(address), "/readyz/readyz").await;
         assert_eq!(status, 500);
         assert!(body.contains("not reachable"), "{body}");
     }

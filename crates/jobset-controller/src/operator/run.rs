@@ -4,8 +4,8 @@
 //! every replica; the controllers begin when the lease is held. A shutdown goes the other way: the
 //! controllers end what they are at, the lease is given back, then the servers close.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +13,12 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use http::StatusCode;
 use jobset_api::FeatureGates;
+use jobset_controller::admission::Admission;
+use jobset_controller::webhook::certificates::{CERTIFICATE_FILE, KEY_FILE, POLL_INTERVAL};
+use jobset_controller::webhook::tls::{HTTP1, HTTP2_AND_HTTP1, TlsSettings};
+use jobset_controller::webhook::{self, Certificates, Limits as WebhookLimits, Webhook};
 use jobset_controller::{Controller, ControllerOptions};
+use jobset_core::placement::{NodeTopology, PlacedPod, PlacementView};
 use kube::Client;
 use rustls::pki_types::UnixTime;
 use tokio::net::TcpListener;
@@ -22,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::certificates::{self, Resolver, files, issue};
+use super::certificates::{self, issue};
 use super::client::{self, Limits};
 use super::config::{self, Configuration};
 use super::fence::Fence;
@@ -32,7 +37,7 @@ use super::metrics::{self, Sources, Transport};
 use super::probes::{Probes, Readiness};
 use super::rate::Rate;
 use super::serve::{self, Answer};
-use super::{signals, tls, version};
+use super::{signals, version};
 
 /// Time for everything between the first signal and the end.
 const SHUTDOWN_BUDGET: Duration = Duration::from_secs(30);
@@ -41,6 +46,8 @@ const RECONCILE_BUDGET: Duration = Duration::from_secs(25);
 /// Longest wait for certificates before a container that is restarted has the better chance: what
 /// ten pauses, doubling from one second, come to.
 const CERTIFICATE_BUDGET: Duration = Duration::from_secs(1023);
+/// Time between two looks whether somebody else's certificates are there.
+const READY_INTERVAL: Duration = Duration::from_millis(250);
 /// Where a Pod finds its own namespace.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 /// Namespace of certificates outside of a cluster.
@@ -51,6 +58,7 @@ struct Settings {
     configuration: Configuration,
     gates: FeatureGates,
     rate: Option<Rate>,
+    tls: TlsSettings,
 }
 
 /// Runs the operator until a signal or a failure.
@@ -85,6 +93,11 @@ fn settings(flags: &Flags) -> anyhow::Result<Settings> {
     config::validate(&configuration)?;
     tracing::info!("configuration:\n{}", config::dump(&configuration));
     let gates = FeatureGates::from_map(&configuration.feature_gates)?;
+    let tls = configuration.tls.clone().unwrap_or_default();
+    let tls = TlsSettings::parse(&tls.min_version, &tls.cipher_suites)?;
+    for warning in tls.warnings() {
+        tracing::warn!("{warning}");
+    }
     merge(flags, &mut configuration);
     let connection = configuration.client_connection.clone().unwrap_or_default();
     let rate = connection
@@ -96,6 +109,7 @@ fn settings(flags: &Flags) -> anyhow::Result<Settings> {
         configuration,
         gates,
         rate,
+        tls,
     })
 }
 
@@ -174,10 +188,12 @@ struct Operator {
     transport: Arc<Transport>,
     probes: Option<TcpListener>,
     metrics: Option<TcpListener>,
-    /// The webhooks' certificate.
-    certificate: Arc<Resolver>,
+    webhook: Option<TcpListener>,
+    tls: TlsSettings,
+    /// The webhooks' certificate, and that of the metrics.
+    certificates: [Arc<Certificates>; 2],
     readiness: watch::Sender<Readiness>,
-    reads: Arc<files::Reads>,
+    webhook_stats: Arc<webhook::Stats>,
     rotations: Arc<[AtomicU64; 2]>,
     leading: Arc<AtomicBool>,
 }
@@ -188,6 +204,7 @@ impl Operator {
             configuration,
             gates,
             rate,
+            tls,
         } = settings;
         let lease = lease_settings(&configuration)?;
         let fence = match &lease {
@@ -218,9 +235,11 @@ impl Operator {
             transport,
             probes: listen("probes", &configuration.health.health_probe_bind_address).await?,
             metrics: listen("metrics", &configuration.metrics.bind_address).await?,
-            certificate: Arc::default(),
+            webhook: listen_for_webhooks(&configuration).await?,
+            tls,
+            certificates: [Certificates::new(), Certificates::new()],
             readiness: watch::Sender::default(),
-            reads: Arc::default(),
+            webhook_stats: Arc::default(),
             rotations: Arc::default(),
             leading: Arc::default(),
             configuration,
@@ -233,12 +252,7 @@ impl Operator {
         // Tasks that end only when told to; anything else is a failure of the process.
         let mut tasks = JoinSet::new();
         self.serve_probes(&mut tasks, &servers);
-        if self.configuration.webhooks() {
-            self.keep_certificates(&mut tasks);
-        } else {
-            self.readiness
-                .send_modify(|readiness| readiness.certificates = true);
-        }
+        self.serve_webhooks(&mut tasks, &servers)?;
 
         let (lead, led) = oneshot::channel();
         let options = self.options();
@@ -340,17 +354,14 @@ impl Operator {
         let Some(listener) = self.metrics.take() else {
             return Ok(());
         };
-        let resolver = Arc::<Resolver>::default();
-        let config = tls::server(
-            self.configuration.tls.as_ref(),
-            &["http/1.1"],
-            resolver.clone(),
-        )?;
-        let tls = TlsAcceptor::from(Arc::new(config));
+        let certificates = self.certificates[1].clone();
+        let config = self.tls.server_config(certificates.clone(), HTTP1)?;
+        let tls = TlsAcceptor::from(config);
         let sources = Arc::new(Sources {
             stats,
             transport: self.transport.clone(),
-            reads: self.reads.clone(),
+            webhook: self.webhook_stats.clone(),
+            certificates: self.certificates.clone(),
             rotations: self.rotations.clone(),
             leading: self.leading.clone(),
             lease: self
@@ -359,26 +370,62 @@ impl Operator {
                 .map(|(_, settings)| settings.name.clone()),
         });
         let access = Arc::new(metrics::access::Access::new(self.reading.clone()));
-        let (directory, reads) = (self.configuration.metrics_cert_dir(), self.reads.clone());
+        let directory = self.configuration.metrics_cert_dir();
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
-            let certificate = metrics_certificate(directory.as_deref(), &resolver, &reads);
+            let certificate = metrics_certificate(directory, certificates, shutdown.clone());
             let answer = move |request| measure(sources.clone(), access.clone(), request);
             tokio::select! {
-                error = certificate => Err(error),
+                ended = certificate => ended,
                 () = serve::serve(listener, Some(tls), answer, shutdown) => Ok(()),
             }
         });
         Ok(())
     }
 
+    /// Serves the webhooks as soon as there are certificates.
+    fn serve_webhooks(
+        &mut self,
+        tasks: &mut JoinSet<anyhow::Result<()>>,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let Some(listener) = self.webhook.take() else {
+            self.readiness
+                .send_modify(|readiness| readiness.certificates = true);
+            return Ok(());
+        };
+        let address = to_dial(listener.local_addr()?);
+        self.readiness
+            .send_modify(|readiness| readiness.webhook = Some(address));
+        self.keep_certificates(tasks, shutdown);
+        let server = Webhook::new(
+            Admission::new(self.gates, Arc::new(Blind)),
+            self.reading.clone(),
+            self.webhook_stats.clone(),
+            WebhookLimits::default(),
+        );
+        let tls = self
+            .tls
+            .server_config(self.certificates[0].clone(), HTTP2_AND_HTTP1)?;
+        let shutdown = shutdown.clone();
+        tasks.spawn(async move {
+            server.serve(listener, tls, shutdown).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
     /// Makes the certificates, or waits for those that somebody else makes.
-    fn keep_certificates(&self, tasks: &mut JoinSet<anyhow::Result<()>>) {
-        let (resolver, readiness) = (self.certificate.clone(), self.readiness.clone());
+    fn keep_certificates(
+        &self,
+        tasks: &mut JoinSet<anyhow::Result<()>>,
+        shutdown: &CancellationToken,
+    ) {
+        let certificates = self.certificates[0].clone();
+        let readiness = self.readiness.clone();
         let ready = move || {
             readiness.send_if_modified(|readiness| {
-                let first = !readiness.certificates;
-                readiness.certificates = true;
+                let first = !std::mem::replace(&mut readiness.certificates, true);
                 if first {
                     tracing::info!("the certificates are ready");
                 }
@@ -388,8 +435,8 @@ impl Operator {
         let mut ready_soon = self.readiness.subscribe();
         tasks.spawn(async move {
             let wait = ready_soon.wait_for(|readiness| readiness.certificates);
-            let ready = tokio::time::timeout(CERTIFICATE_BUDGET, wait).await.is_ok();
-            if ready {
+            let in_time = tokio::time::timeout(CERTIFICATE_BUDGET, wait).await.is_ok();
+            if in_time {
                 std::future::pending::<()>().await;
             }
             Err(anyhow!(
@@ -398,10 +445,20 @@ impl Operator {
             ))
         });
         if !self.configuration.internal_certificates() {
-            let (directory, reads) = (self.configuration.webhook_cert_dir(), self.reads.clone());
+            let directory = self.configuration.webhook_cert_dir();
+            let follow = certificates
+                .clone()
+                .follow(directory, POLL_INTERVAL, shutdown.clone());
             tasks.spawn(async move {
-                files::follow(&directory, &resolver, &reads, ready).await;
+                follow.await;
                 Ok(())
+            });
+            tasks.spawn(async move {
+                while !certificates.is_ready() {
+                    tokio::time::sleep(READY_INTERVAL).await;
+                }
+                ready();
+                std::future::pending().await
             });
             return;
         }
@@ -421,12 +478,53 @@ impl Operator {
                     ready();
                 }
             };
-            manager
-                .run(|certified| resolver.set(certified), checked)
-                .await;
+            manager.run(&certificates, checked).await;
             Ok(())
         });
     }
+}
+
+/// Knows no Pods and no nodes.
+struct Blind;
+
+impl PlacementView for Blind {
+    fn ready(&self) -> bool {
+        false
+    }
+
+    fn pods_named(&self, _: &str, _: &str) -> Vec<Arc<PlacedPod>> {
+        Vec::new()
+    }
+
+    fn topology(&self, _: &str, _: &str) -> NodeTopology {
+        NodeTopology::NoNode
+    }
+}
+
+/// Listens for the API server, unless no webhooks are wanted.
+async fn listen_for_webhooks(configuration: &Configuration) -> anyhow::Result<Option<TcpListener>> {
+    if !configuration.webhooks() {
+        return Ok(None);
+    }
+    let (host, port) = (&configuration.webhook.host, configuration.webhook.port);
+    let port = port.unwrap_or_default();
+    let address = if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
+    listen("webhooks", &address).await
+}
+
+/// Where this process reaches its own server.
+fn to_dial(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 async fn listen(what: &'static str, address: &str) -> anyhow::Result<Option<TcpListener>> {
@@ -471,26 +569,26 @@ async fn elect(
 }
 
 /// Keeps the certificate of the metrics server: that of the directory if there is one, else one
-/// that this process signs itself. Ends only in failure.
+/// that this process signs itself. Ends in failure, or with the shutdown.
 async fn metrics_certificate(
-    directory: Option<&Path>,
-    resolver: &Resolver,
-    reads: &files::Reads,
-) -> anyhow::Error {
+    directory: Option<PathBuf>,
+    certificates: Arc<Certificates>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     if let Some(directory) = directory
-        && files::exist(directory).await
+        && directory.join(CERTIFICATE_FILE).exists()
+        && directory.join(KEY_FILE).exists()
     {
-        files::follow(directory, resolver, reads, || {}).await;
+        certificates
+            .follow(directory, POLL_INTERVAL, shutdown)
+            .await;
+        return Ok(());
     }
-    let made = issue::self_signed(&["localhost", "127.0.0.1"], UnixTime::now())
-        .and_then(|(cert, key)| issue::certified(&cert, &key));
-    match made {
-        Ok(certified) => {
-            resolver.set(certified);
-            std::future::pending().await
-        }
-        Err(error) => anyhow!("cannot make a certificate for the metrics server: {error}"),
-    }
+    let (cert, key) = issue::self_signed(&["localhost", "127.0.0.1"], UnixTime::now())
+        .map_err(|error| anyhow!("cannot make a certificate for the metrics: {error}"))?;
+    certificates.set(&cert, &key)?;
+    shutdown.cancelled().await;
+    Ok(())
 }
 
 async fn measure(

@@ -106,8 +106,8 @@ fn check_server(material: &Material, name: &str, at: UnixTime) -> Result<(), Str
         .map_err(|e| e.to_string())
 }
 
-/// A certificate chain and its key for serving, if they belong together.
-pub(crate) fn certified(cert: &[u8], key: &[u8]) -> Result<CertifiedKey, String> {
+/// A certificate chain and its key, if they belong together.
+fn certified(cert: &[u8], key: &[u8]) -> Result<CertifiedKey, String> {
     let chain = CertificateDer::pem_slice_iter(cert)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| format!("tls.crt: {e}"))?;

@@ -11,16 +11,15 @@
 //! Keys are ECDSA P-256 where the reference has RSA 2048: smaller, quicker, and what the
 //! cryptography library can generate. Its RSA keys are read and used until they are due.
 
-pub(crate) mod files;
 pub(crate) mod issue;
 mod pkcs8;
-mod serving;
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::{Stream, StreamExt as _, stream};
+use jobset_controller::webhook::Certificates;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
@@ -29,11 +28,9 @@ use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use rustls::pki_types::UnixTime;
-use rustls::sign::CertifiedKey;
 use serde_json::Value;
 
 use self::issue::{Material, Verdict};
-pub(crate) use self::serving::Resolver;
 
 /// Time between two checks when nothing changes.
 const CHECK_INTERVAL: Duration = Duration::from_hours(12);
@@ -106,14 +103,13 @@ impl Manager {
         }
     }
 
-    /// Checks for ever. `serve` gets each certificate that is to be served; `checked` is told of each
-    /// check whether everything is as it should be now.
-    pub(crate) async fn run(&self, serve: impl Fn(CertifiedKey), checked: impl Fn(Result<(), ()>)) {
+    /// Checks for ever, and has `serving` serve what is found or made. `checked` is told of each check
+    /// whether everything is as it should be now.
+    pub(crate) async fn run(&self, serving: &Certificates, checked: impl Fn(Result<(), ()>)) {
         let mut changes = self.changes();
-        let mut served = Material::default();
         let mut retry = RETRY;
         loop {
-            let wait = match self.check(&mut served, &serve).await {
+            let wait = match self.check(serving).await {
                 Ok(()) => {
                     checked(Ok(()));
                     retry = RETRY;
@@ -159,22 +155,17 @@ impl Manager {
         stream::select_all(streams)
     }
 
-    async fn check(
-        &self,
-        served: &mut Material,
-        serve: &impl Fn(CertifiedKey),
-    ) -> Result<(), Error> {
+    async fn check(&self, serving: &Certificates) -> Result<(), Error> {
         let material = self.ensure().await?;
         for (name, api) in &self.configurations {
             self.inject(name, api, &material.ca_cert).await?;
         }
         // After the injection: whoever is called has its authority trusted already.
-        if *served != material {
-            let certified =
-                issue::certified(&material.cert, &material.key).map_err(Error::Issue)?;
-            serve(certified);
+        let new = serving
+            .set(&material.cert, &material.key)
+            .map_err(|error| Error::Issue(error.to_string()))?;
+        if new {
             tracing::info!("serving the certificate of the Secret");
-            *served = material;
         }
         Ok(())
     }

@@ -314,6 +314,32 @@ fn validation() {
             "internalCertManagement: {webhookServiceName: my-svc, webhookSecretName: my.secret}",
             &[],
         ),
+        ("tls: {}", &[]),
+        ("tls:", &[]),
+        ("tls: {cipherSuites: []}", &[]),
+        ("tls: {minVersion: VersionTLS12}", &[]),
+        ("tls: {minVersion: VersionTLS13}", &[]),
+        (
+            "tls: {cipherSuites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]}",
+            &[],
+        ),
+        (
+            "tls: {minVersion: VersionTLS12, cipherSuites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, \
+             TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]}",
+            &[],
+        ),
+        (
+            "tls: {minVersion: VersionTLS13, cipherSuites: [TLS_AES_128_GCM_SHA256]}",
+            &["tls.cipherSuites"],
+        ),
+        ("tls: {minVersion: VersionTLS10}", &["tls"]),
+        ("tls: {minVersion: VersionTLS11}", &["tls"]),
+        ("tls: {minVersion: nonsense}", &["tls"]),
+        ("tls: {cipherSuites: [nonsense]}", &["tls"]),
+        (
+            "tls: {minVersion: nonsense, cipherSuites: [nonsense]}",
+            &["tls"],
+        ),
         ("extensions: {workers: 0}", &["extensions.workers"]),
         ("extensions: {maxInFlight: 0}", &["extensions.maxInFlight"]),
         ("extensions: {namespace: A}", &["extensions.namespace"]),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jobset_controller::webhook::tls::TlsSettings;
+
 use super::Configuration;
 
 /// The broken rules.
@@ -44,6 +46,7 @@ impl fmt::Display for FieldError {
 pub(crate) fn validate(configuration: &Configuration) -> Result<(), Invalid> {
     let mut errors = Vec::new();
     names(configuration, &mut errors);
+    tls(configuration, &mut errors);
     extensions(configuration, &mut errors);
     if errors.is_empty() {
         Ok(())
@@ -79,6 +82,25 @@ fn names(configuration: &Configuration, errors: &mut Vec<FieldError>) {
             detail: "a Secret's name has at most 253 lower case letters, digits, '-' and '.', and \
                      each part between dots begins and ends with a letter or digit"
                 .to_owned(),
+        });
+    }
+}
+
+fn tls(configuration: &Configuration, errors: &mut Vec<FieldError>) {
+    let Some(tls) = &configuration.tls else {
+        return;
+    };
+    if let Err(error) = TlsSettings::parse(&tls.min_version, &tls.cipher_suites) {
+        errors.push(FieldError {
+            field: "tls",
+            value: format!("{:?} {:?}", tls.min_version, tls.cipher_suites),
+            detail: error.to_string(),
+        });
+    } else if tls.min_version == "VersionTLS13" && !tls.cipher_suites.is_empty() {
+        errors.push(FieldError {
+            field: "tls.cipherSuites",
+            value: format!("{:?}", tls.cipher_suites),
+            detail: "the suites of TLS 1.3 cannot be chosen; leave the list out".to_owned(),
         });
     }
 }

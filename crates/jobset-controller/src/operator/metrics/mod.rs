@@ -13,9 +13,9 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use jobset_controller::Stats;
 use jobset_controller::figures::{Distribution, Histogram};
+use jobset_controller::webhook::{self, Certificates};
 
 use self::text::Page;
-use super::certificates::files::Reads;
 
 pub(crate) use self::text::CONTENT_TYPE;
 
@@ -63,7 +63,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub(crate) struct Sources {
     pub(crate) stats: Arc<Stats>,
     pub(crate) transport: Arc<Transport>,
-    pub(crate) reads: Arc<Reads>,
+    pub(crate) webhook: Arc<webhook::Stats>,
+    /// Of the webhook server and of this one.
+    pub(crate) certificates: [Arc<Certificates>; 2],
     /// Checks of the certificates that went well, and that did not.
     pub(crate) rotations: Arc<[AtomicU64; 2]>,
     pub(crate) leading: Arc<AtomicBool>,
@@ -78,6 +80,7 @@ impl Sources {
         self.jobsets(&mut page);
         self.reconciles(&mut page);
         self.queue(&mut page);
+        self.webhooks(&mut page);
         self.requests(&mut page);
         self.rest(&mut page);
         process::write(&mut page);
@@ -281,6 +284,70 @@ impl Sources {
         );
     }
 
+    fn webhooks(&self, page: &mut Page) {
+        let requests = self.webhook.requests();
+        let rows: Vec<_> = requests
+            .iter()
+            .map(|((path, code), count)| (*path, code.to_string(), *count))
+            .collect();
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(path, code, count)| ([("webhook", *path), ("code", &**code)], *count))
+            .collect();
+        page.counter(
+            "controller_runtime_webhook_requests_total",
+            "Total number of admission requests by HTTP status code",
+            rows.iter()
+                .map(|(labels, count)| (&labels[..], *count as f64)),
+        );
+        let in_flight = self.webhook.in_flight();
+        let rows: Vec<_> = in_flight
+            .iter()
+            .map(|(path, count)| ([("webhook", *path)], *count))
+            .collect();
+        page.gauge(
+            "controller_runtime_webhook_requests_in_flight",
+            "Current number of admission requests being served",
+            rows.iter()
+                .map(|(labels, count)| (&labels[..], *count as f64)),
+        );
+        let latency = self.webhook.latency();
+        let rows: Vec<_> = latency
+            .into_iter()
+            .map(|(path, latency)| {
+                let mut below = latency.buckets;
+                let count = below.pop().map_or(0, |(_, count)| count);
+                let sum = latency.sum;
+                ([("webhook", path)], Distribution { below, count, sum })
+            })
+            .collect();
+        page.histogram(
+            "controller_runtime_webhook_latency_seconds",
+            "Histogram of the latency of processing admission requests",
+            rows.iter()
+                .map(|(labels, times)| (&labels[..], times.clone())),
+        );
+        for (name, help, value) in [
+            (
+                "controller_runtime_webhook_panics_total",
+                "Total number of webhook panics",
+                self.webhook.panics(),
+            ),
+            (
+                "controller_runtime_conversion_webhook_panics_total",
+                "Total number of conversion webhook panics",
+                0,
+            ),
+            (
+                "jobset_webhook_evicted_connections_total",
+                "Idle connections that were closed because there were too many",
+                self.webhook.evictions(),
+            ),
+        ] {
+            page.counter(name, help, [(&[][..], value as f64)]);
+        }
+    }
+
     fn requests(&self, page: &mut Page) {
         let counts = lock(&self.transport.counts).clone();
         let rows: Vec<_> = counts
@@ -357,19 +424,15 @@ impl Sources {
             (
                 "certwatcher_read_certificate_total",
                 "Total number of certificate reads",
-                &self.reads.total,
+                self.certificates.each_ref().map(|c| c.reads()),
             ),
             (
                 "certwatcher_read_certificate_errors_total",
                 "Total number of certificate read errors",
-                &self.reads.errors,
+                self.certificates.each_ref().map(|c| c.read_errors()),
             ),
         ] {
-            page.counter(
-                name,
-                help,
-                [(&[][..], value.load(Ordering::Relaxed) as f64)],
-            );
+            page.counter(name, help, [(&[][..], value.iter().sum::<u64>() as f64)]);
         }
     }
 }
@@ -391,7 +454,8 @@ mod tests {
         Sources {
             stats: Arc::default(),
             transport: Arc::new(transport),
-            reads: Arc::default(),
+            webhook: Arc::default(),
+            certificates: Default::default(),
             rotations: Arc::default(),
             leading: Arc::new(AtomicBool::new(true)),
             lease: Some("6d4f6a47.jobset.x-k8s.io".to_owned()),
@@ -423,6 +487,12 @@ mod tests {
             "rest_client_requests_total{code=\"201\",method=\"POST\",host=\"10.0.0.1:443\"} 1",
             "rest_client_requests_total{code=\"<error>\",method=\"POST\",host=\"10.0.0.1:443\"} 1",
             "leader_election_master_status{name=\"6d4f6a47.jobset.x-k8s.io\"} 1",
+            "controller_runtime_webhook_requests_total{webhook=\"/mutate--v1-pod\",code=\"200\"} 0",
+            "controller_runtime_webhook_requests_total{webhook=\"/validate--v1-pod\",code=\"500\"} 0",
+            "controller_runtime_webhook_requests_in_flight{webhook=\"/mutate--v1-pod\"} 0",
+            "controller_runtime_webhook_latency_seconds_bucket{webhook=\"/mutate--v1-pod\",le=\"1000\"} 0",
+            "controller_runtime_webhook_panics_total 0",
+            "controller_runtime_conversion_webhook_panics_total 0",
             "certwatcher_read_certificate_total 0",
             "certwatcher_read_certificate_errors_total 0",
             "jobset_api_request_duration_seconds_count{method=\"POST\"} 2",
