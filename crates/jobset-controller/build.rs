@@ -1,5 +1,6 @@
 //! Tells the program its version and commit: from the environment (`JOBSET_VERSION`,
-//! `JOBSET_COMMIT`), else from git, else the fallbacks that the program has built in.
+//! `JOBSET_COMMIT`), else from git, else the fallbacks that the program has built in. Builds for
+//! development do not ask git: each commit would make them build the crate again.
 
 use std::process::Command;
 
@@ -7,6 +8,8 @@ fn main() {
     println!("cargo::rerun-if-env-changed=JOBSET_VERSION");
     println!("cargo::rerun-if-env-changed=JOBSET_COMMIT");
     println!("cargo::rerun-if-changed=build.rs");
+    let development = std::env::var("PROFILE").is_ok_and(|profile| profile == "debug");
+    let git = |arguments: &[&str]| git(arguments).filter(|_| !development);
     let commit = std::env::var("JOBSET_COMMIT")
         .ok()
         .or_else(|| git(&["rev-parse", "HEAD"]));

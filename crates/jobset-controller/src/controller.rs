@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -20,6 +21,7 @@ use crate::events::{self, Reporter};
 use crate::executor::Executor;
 use crate::index::{Index, Key};
 use crate::options::ControllerOptions;
+use crate::placement::{Placement, Repairs};
 use crate::queue::Queue;
 use crate::reconcile::Reconciler;
 use crate::requests::{self, Requests};
@@ -50,6 +52,7 @@ pub struct Controller {
     stats: Arc<Stats>,
     /// Work begins when it resolves.
     gate: BoxFuture<'static, ()>,
+    placement: Option<Placement>,
 }
 
 impl Controller {
@@ -63,6 +66,7 @@ impl Controller {
             options,
             stats: Arc::default(),
             gate: std::future::ready(()).boxed(),
+            placement: None,
         }
     }
 
@@ -78,6 +82,14 @@ impl Controller {
     #[must_use]
     pub fn gated(mut self, gate: impl Future<Output = ()> + Send + 'static) -> Self {
         self.gate = gate.boxed();
+        self
+    }
+
+    /// Shares this view of Pods and nodes, instead of having one of its own: for a process in which
+    /// admission needs it as well.
+    #[must_use]
+    pub fn with_placement(mut self, placement: Placement) -> Self {
+        self.placement = Some(placement);
         self
     }
 
@@ -99,7 +111,9 @@ impl Controller {
             options,
             stats,
             gate,
+            placement,
         } = self;
+        let placement = placement.unwrap_or_else(|| Placement::new(reading.clone(), &options));
         let queue = Arc::new(Queue::counted(options.seed, stats.queue().clone()));
         let index = Arc::new(Index::default());
         let requests = Arc::new(Requests::new(
@@ -121,16 +135,28 @@ impl Controller {
 
         let watches = Watches {
             index: index.clone(),
-            queue: queue.clone(),
+            wake: {
+                let queue = queue.clone();
+                Arc::new(move |key, lane| queue.add(key, lane))
+            },
             stats: stats.clone(),
             shutdown: shutdown.clone(),
         };
         let reading = requests::for_reading(reading, stats.clone(), options.request_timeout);
         let (mut tasks, complete) = start_watches(&reading, options.namespace.as_deref(), &watches);
 
+        let limiter = Limiter::new(options.max_in_flight);
+        let repairs = Repairs {
+            placement: placement.clone(),
+            queue: Arc::new(Queue::counted(options.seed, stats.repair_queue().clone())),
+            requests: requests.clone(),
+            limiter: limiter.clone(),
+            stats: stats.clone(),
+            clock: options.clock.clone(),
+        };
         let executor = Executor {
             requests: requests.clone(),
-            limiter: Limiter::new(options.max_in_flight),
+            limiter,
             per_jobset: options.max_in_flight,
             index: index.clone(),
             queue: queue.clone(),
@@ -147,6 +173,7 @@ impl Controller {
             clock: options.clock.clone(),
             status_interval: options.status_interval,
             confirmation_timeout: options.confirmation_timeout,
+            placement_wanted: placement.wanted(),
             memory: Mutex::new(HashMap::new()),
         });
 
@@ -172,9 +199,13 @@ impl Controller {
             }
         }
         drop(reconciler);
+        if ready {
+            repairs.start(&mut workers);
+        }
 
         shutdown.cancelled().await;
         queue.close();
+        repairs.stop();
         let finished = tokio::time::timeout(options.shutdown_grace, join(&mut workers)).await;
         workers.shutdown().await;
         tasks.shutdown().await;
@@ -204,25 +235,29 @@ fn start_watches(
     let (jobs, jobs_ready) = oneshot::channel();
     let (services, services_ready) = oneshot::channel();
     let (claims, claims_ready) = oneshot::channel();
+    tasks.spawn(watches.clone().follow::<WatchedJobSet>(
+        api(client, namespace),
+        watcher::Config::default(),
+        jobsets,
+    ));
+    tasks.spawn(watches.clone().follow::<WatchedJob>(
+        api(client, namespace),
+        watcher::Config::default(),
+        jobs,
+    ));
+    tasks.spawn(watches.clone().follow::<WatchedName<Service>>(
+        api(client, namespace),
+        watcher::Config::default(),
+        services,
+    ));
     tasks.spawn(
         watches
             .clone()
-            .follow::<WatchedJobSet>(api(client, namespace), jobsets),
-    );
-    tasks.spawn(
-        watches
-            .clone()
-            .follow::<WatchedJob>(api(client, namespace), jobs),
-    );
-    tasks.spawn(
-        watches
-            .clone()
-            .follow::<WatchedName<Service>>(api(client, namespace), services),
-    );
-    tasks.spawn(
-        watches
-            .clone()
-            .follow::<WatchedName<PersistentVolumeClaim>>(api(client, namespace), claims),
+            .follow::<WatchedName<PersistentVolumeClaim>>(
+                api(client, namespace),
+                watcher::Config::default(),
+                claims,
+            ),
     );
     let complete = async move {
         jobsets_ready.await?;
@@ -257,6 +292,7 @@ async fn work(reconciler: Arc<Reconciler>, queue: Arc<Queue<Key>>, stats: Arc<St
         let spacing = match outcome {
             Ok(outcome) => {
                 if outcome.retry {
+                    work.error.add_one();
                     let delay = queue.retry(&key);
                     tracing::debug!(jobset = %key, ?delay, "to be retried");
                 } else {
@@ -275,6 +311,8 @@ async fn work(reconciler: Arc<Reconciler>, queue: Arc<Queue<Key>>, stats: Arc<St
             Err(_) => {
                 stats.panics.add_one();
                 stats.reconcile_errors.add_one();
+                work.panics.add_one();
+                work.error.add_one();
                 let delay = queue.retry(&key);
                 tracing::error!(jobset = %key, ?delay, "reconcile panicked; to be retried");
                 Duration::ZERO

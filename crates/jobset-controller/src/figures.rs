@@ -197,6 +197,9 @@ pub struct WorkFigures {
     pub(crate) requeue: Counter,
     /// Reconciles that are repeated after a while.
     pub(crate) requeue_after: Counter,
+    /// Reconciles that are repeated with back-off.
+    pub(crate) error: Counter,
+    pub(crate) panics: Counter,
     time: Histogram,
     active: AtomicI64,
     workers: AtomicI64,
@@ -208,6 +211,8 @@ impl Default for WorkFigures {
             success: Counter::default(),
             requeue: Counter::default(),
             requeue_after: Counter::default(),
+            error: Counter::default(),
+            panics: Counter::default(),
             time: Histogram::new(RECONCILE),
             active: AtomicI64::new(0),
             workers: AtomicI64::new(0),
@@ -216,10 +221,21 @@ impl Default for WorkFigures {
 }
 
 impl WorkFigures {
-    /// Reconciles that ended well: with nothing left to do, to be repeated at once, to be repeated
-    /// later.
-    pub fn ended_well(&self) -> [u64; 3] {
-        [&self.success, &self.requeue, &self.requeue_after].map(Counter::get)
+    /// Reconciles by how they ended: with nothing left to do, with an error, to be repeated at once,
+    /// to be repeated later.
+    pub fn ended(&self) -> [u64; 4] {
+        [
+            &self.success,
+            &self.error,
+            &self.requeue,
+            &self.requeue_after,
+        ]
+        .map(Counter::get)
+    }
+
+    /// Panics that were caught; each is an error as well.
+    pub fn panics(&self) -> u64 {
+        self.panics.get()
     }
 
     /// How long reconciles took.

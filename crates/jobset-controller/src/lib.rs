@@ -12,6 +12,7 @@
 //! | [`admission`] | what new and changed JobSets and new Pods must be |
 //! | [`controller`] | the running whole: watches, workers, shutdown |
 //! | [`options`] | what can be set from outside |
+//! | [`placement`] | Pods and nodes for exclusive placement; deleting what is in the wrong domain |
 //! | [`stats`], [`figures`] | what has been done so far |
 //! | `watch`, `watched` | following one kind of object; objects as they are kept |
 //! | `index`, `expectations` | the cache; own writes that the watch has not shown yet |
@@ -36,6 +37,7 @@ pub mod admission;
 pub mod controller;
 pub mod figures;
 pub mod options;
+pub mod placement;
 pub mod stats;
 pub mod webhook;
 
@@ -57,4 +59,5 @@ mod watched;
 
 pub use controller::{Controller, Error};
 pub use options::{Clock, ControllerOptions};
+pub use placement::Placement;
 pub use stats::Stats;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jobset_api::{FeatureGates, JobSet, constants};
 use jobset_core::{Observed, Terminal};
 use k8s_openapi::api::core::v1::ObjectReference;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::events::Recorder;
@@ -36,6 +37,8 @@ pub(crate) struct Reconciler {
     pub(crate) clock: Clock,
     pub(crate) status_interval: Duration,
     pub(crate) confirmation_timeout: Duration,
+    /// Is told when a JobSet with exclusive placement is seen.
+    pub(crate) placement_wanted: Arc<Notify>,
     /// What is remembered from one look at a JobSet to the next.
     pub(crate) memory: Mutex<HashMap<Key, Memory>>,
 }
@@ -86,6 +89,9 @@ impl Reconciler {
         }
 
         let jobset = &snapshot.jobset;
+        if jobset_core::placement::concerns(jobset) {
+            self.placement_wanted.notify_one();
+        }
         let observed = Observed {
             jobset,
             jobs: &snapshot.jobs,

@@ -28,6 +28,7 @@ pub(crate) enum Resource {
     Jobs,
     Services,
     Claims,
+    Pods,
     Events,
 }
 
@@ -39,6 +40,7 @@ impl Resource {
             Self::Jobs => "jobs",
             Self::Services => "services",
             Self::Claims => "persistentvolumeclaims",
+            Self::Pods => "pods",
             Self::Events => "events",
         }
     }
@@ -47,7 +49,7 @@ impl Resource {
         match self {
             Self::JobSets => "/apis/jobset.x-k8s.io/v1alpha2",
             Self::Jobs => "/apis/batch/v1",
-            Self::Services | Self::Claims => "/api/v1",
+            Self::Services | Self::Claims | Self::Pods => "/api/v1",
             Self::Events => "/apis/events.k8s.io/v1",
         }
     }
@@ -56,6 +58,7 @@ impl Resource {
         match self {
             Self::JobSets => "jobsets/status",
             Self::Jobs => "jobs/status",
+            Self::Pods => "pods/status",
             other => other.plural(),
         }
     }
@@ -326,6 +329,8 @@ pub(crate) fn for_reading(client: Client, stats: Arc<Stats>, time_limit: Duratio
             Some("jobs") => "jobs",
             Some("services") => "services",
             Some("persistentvolumeclaims") => "persistentvolumeclaims",
+            Some("pods") => "pods",
+            Some("nodes") => "nodes",
             _ => "other",
         };
         stats.count_request(if watch { "watch" } else { "list" }, resource);

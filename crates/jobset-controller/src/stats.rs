@@ -16,6 +16,8 @@ macro_rules! counters {
             jobsets: JobSetFigures,
             queue: Arc<QueueFigures>,
             work: WorkFigures,
+            repair_queue: Arc<QueueFigures>,
+            repair_work: WorkFigures,
             $(pub(crate) $name: Counter,)+
         }
 
@@ -49,6 +51,8 @@ counters! {
     duplicate_creates,
     /// Jobs deleted.
     deletes,
+    /// Pods deleted because they were in another topology domain than their leader.
+    placement_repairs,
     /// JobSets that became Completed by a status write of this process.
     completed,
     /// JobSets that became Failed by a status write of this process.
@@ -70,6 +74,16 @@ impl Stats {
     /// The queue of JobSets.
     pub fn queue(&self) -> &Arc<QueueFigures> {
         &self.queue
+    }
+
+    /// The queue of Jobs whose placement is looked at.
+    pub fn repair_queue(&self) -> &Arc<QueueFigures> {
+        &self.repair_queue
+    }
+
+    /// How looks at the placement of a Job end.
+    pub fn repair_work(&self) -> &WorkFigures {
+        &self.repair_work
     }
 
     /// How reconciles of JobSets end.

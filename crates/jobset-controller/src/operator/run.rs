@@ -17,8 +17,7 @@ use jobset_controller::admission::Admission;
 use jobset_controller::webhook::certificates::{CERTIFICATE_FILE, KEY_FILE, POLL_INTERVAL};
 use jobset_controller::webhook::tls::{HTTP1, HTTP2_AND_HTTP1, TlsSettings};
 use jobset_controller::webhook::{self, Certificates, Limits as WebhookLimits, Webhook};
-use jobset_controller::{Controller, ControllerOptions};
-use jobset_core::placement::{NodeTopology, PlacedPod, PlacementView};
+use jobset_controller::{Controller, ControllerOptions, Placement};
 use kube::Client;
 use rustls::pki_types::UnixTime;
 use tokio::net::TcpListener;
@@ -252,12 +251,14 @@ impl Operator {
         // Tasks that end only when told to; anything else is a failure of the process.
         let mut tasks = JoinSet::new();
         self.serve_probes(&mut tasks, &servers);
-        self.serve_webhooks(&mut tasks, &servers)?;
+        let options = self.options();
+        let placement = Placement::new(self.reading.clone(), &options);
+        self.serve_webhooks(&mut tasks, &servers, placement.clone())?;
 
         let (lead, led) = oneshot::channel();
-        let options = self.options();
         let controller = Controller::new(self.writing.clone(), options)
             .reading_through(self.reading.clone())
+            .with_placement(placement)
             .gated(async move {
                 if led.await.is_err() {
                     std::future::pending().await
@@ -388,6 +389,7 @@ impl Operator {
         &mut self,
         tasks: &mut JoinSet<anyhow::Result<()>>,
         shutdown: &CancellationToken,
+        placement: Placement,
     ) -> anyhow::Result<()> {
         let Some(listener) = self.webhook.take() else {
             self.readiness
@@ -399,7 +401,7 @@ impl Operator {
             .send_modify(|readiness| readiness.webhook = Some(address));
         self.keep_certificates(tasks, shutdown);
         let server = Webhook::new(
-            Admission::new(self.gates, Arc::new(Blind)),
+            Admission::new(self.gates, Arc::new(placement)),
             self.reading.clone(),
             self.webhook_stats.clone(),
             WebhookLimits::default(),
@@ -481,23 +483,6 @@ impl Operator {
             manager.run(&certificates, checked).await;
             Ok(())
         });
-    }
-}
-
-/// Knows no Pods and no nodes.
-struct Blind;
-
-impl PlacementView for Blind {
-    fn ready(&self) -> bool {
-        false
-    }
-
-    fn pods_named(&self, _: &str, _: &str) -> Vec<Arc<PlacedPod>> {
-        Vec::new()
-    }
-
-    fn topology(&self, _: &str, _: &str) -> NodeTopology {
-        NodeTopology::NoNode
     }
 }
 

@@ -209,6 +209,31 @@ impl Cluster {
         .await;
     }
 
+    /// Serves webhook configurations of this kind as plain objects, if the server does not know them:
+    /// these tests are about what stands in them.
+    pub(crate) async fn serve_webhook_configurations(&self, kind: &str) {
+        let plural = format!("{}s", kind.to_lowercase());
+        let group = "admissionregistration.k8s.io";
+        let path = format!("/apis/{group}/v1/{plural}");
+        let known = Request::get(path).body(Vec::new()).unwrap();
+        if self.client().request::<Value>(known).await.is_ok() {
+            return;
+        }
+        self.define(&json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {
+                "group": group, "scope": "Cluster",
+                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {
+                    "openAPIV3Schema": {"type": "object",
+                                        "x-kubernetes-preserve-unknown-fields": true},
+                }}],
+            },
+        }))
+        .await;
+    }
+
     async fn define(&self, crd: &Value) {
         let api: Api<CustomResourceDefinition> = Api::all(self.client());
         let crd: CustomResourceDefinition = serde_json::from_value(crd.clone()).unwrap();

@@ -18,7 +18,7 @@ use crate::replica::Replica;
 const ALONE: &[&str] = &["--leader-elect=false"];
 
 /// Status and body of a request over this connection.
-async fn get<S>(stream: S, path: &str, token: &str) -> (u16, String)
+pub(crate) async fn get<S>(stream: S, path: &str, token: &str) -> (u16, String)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -37,7 +37,7 @@ where
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-async fn probe(address: &str, path: &str) -> (u16, String) {
+pub(crate) async fn probe(address: &str, path: &str) -> (u16, String) {
     get(TcpStream::connect(address).await.unwrap(), path, "").await
 }
 
@@ -55,7 +55,7 @@ async fn metrics(address: &str, token: &str) -> (u16, String) {
 }
 
 /// Believes what the server shows.
-fn trusting() -> rustls::ClientConfig {
+pub(crate) fn trusting() -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -156,7 +156,9 @@ async fn what_is_off_does_not_listen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_certificates_it_is_alive_and_works_but_is_not_ready() {
     let cluster = Cluster::start().await;
-    let replica = Replica::start(&cluster.kubeconfig("only"), ALONE);
+    let config = cluster.configuration("webhook: {host: 127.0.0.1, port: 0}\n");
+    let config = format!("--config={}", config.display());
+    let replica = Replica::start(&cluster.kubeconfig("only"), &[ALONE, &[&config]].concat());
     let probes = replica.address("probes").await;
     assert_eq!(probe(&probes, "/healthz").await.0, 200);
     let (status, body) = probe(&probes, "/readyz").await;

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use jobset_controller::Stats;
-use jobset_controller::figures::{Distribution, Histogram};
+use jobset_controller::figures::{Distribution, Histogram, QueueFigures, WorkFigures};
 use jobset_controller::webhook::{self, Certificates};
 
-use self::text::Page;
+use self::text::{Labels, Page};
 
 pub(crate) use self::text::CONTENT_TYPE;
 
@@ -79,7 +79,7 @@ impl Sources {
         let mut page = Page::default();
         self.jobsets(&mut page);
         self.reconciles(&mut page);
-        self.queue(&mut page);
+        self.queues(&mut page);
         self.webhooks(&mut page);
         self.requests(&mut page);
         self.rest(&mut page);
@@ -144,15 +144,14 @@ impl Sources {
     }
 
     fn reconciles(&self, page: &mut Page) {
-        let work = self.stats.work();
-        let [success, requeue, requeue_after] = work.ended_well();
-        let errors = self.stats.reconcile_errors();
+        let (jobsets, pods) = (self.stats.work(), self.stats.repair_work());
         let [rotated, not_rotated] =
             [0, 1].map(|position| self.rotations[position].load(Ordering::Relaxed));
         let mut totals = Vec::new();
         for controller in CONTROLLERS {
             let counts = match controller {
-                "jobset" => [success, errors, requeue, requeue_after],
+                "jobset" => jobsets.ended(),
+                "pod" => pods.ended(),
                 "cert-rotator" => [rotated, not_rotated, 0, 0],
                 _ => [0; 4],
             };
@@ -170,10 +169,11 @@ impl Sources {
                 .iter()
                 .map(|(labels, count)| (&labels[..], *count as f64)),
         );
-        let per_controller = |jobset: u64, rotator: u64| {
+        let per_controller = |jobset: u64, pod: u64, rotator: u64| {
             CONTROLLERS.map(|controller| {
                 let count = match controller {
                     "jobset" => jobset,
+                    "pod" => pod,
                     "cert-rotator" => rotator,
                     _ => 0,
                 };
@@ -184,22 +184,22 @@ impl Sources {
             (
                 "controller_runtime_reconcile_errors_total",
                 "Total number of reconciliation errors per controller",
-                per_controller(errors, not_rotated),
+                per_controller(jobsets.ended()[1], pods.ended()[1], not_rotated),
             ),
             (
                 "controller_runtime_terminal_reconcile_errors_total",
                 "Total number of terminal reconciliation errors per controller",
-                per_controller(0, 0),
+                per_controller(0, 0, 0),
             ),
             (
                 "controller_runtime_reconcile_panics_total",
                 "Total number of reconciliation panics per controller",
-                per_controller(self.stats.panics(), 0),
+                per_controller(jobsets.panics(), pods.panics(), 0),
             ),
             (
                 "controller_runtime_reconcile_timeouts_total",
                 "Total number of reconciliation timeouts per controller",
-                per_controller(0, 0),
+                per_controller(0, 0, 0),
             ),
         ] {
             page.counter(
@@ -210,40 +210,45 @@ impl Sources {
                     .map(|(labels, count)| (&labels[..], *count as f64)),
             );
         }
-        let jobset = &[("controller", "jobset")][..];
+        let both: [(Labels<'_>, &WorkFigures); 2] = [
+            (&[("controller", "jobset")], jobsets),
+            (&[("controller", "pod")], pods),
+        ];
         page.histogram(
             "controller_runtime_reconcile_time_seconds",
             "Length of time per reconciliation per controller",
-            [(jobset, work.time())],
+            both.map(|(labels, work)| (labels, work.time())),
         );
         page.gauge(
             "controller_runtime_max_concurrent_reconciles",
             "Maximum number of concurrent reconciles per controller",
-            [(jobset, work.workers() as f64)],
+            both.map(|(labels, work)| (labels, work.workers() as f64)),
         );
         page.gauge(
             "controller_runtime_active_workers",
             "Number of currently used workers per controller",
-            [(jobset, work.active() as f64)],
+            both.map(|(labels, work)| (labels, work.active() as f64)),
         );
     }
 
-    fn queue(&self, page: &mut Page) {
-        let queue = self.stats.queue();
-        let labels = &[("name", "jobset"), ("controller", "jobset")][..];
-        let (normal, low) = queue.depth();
-        let depths: Vec<_> = PRIORITIES
-            .into_iter()
-            .zip([normal, low])
-            .map(|(priority, depth)| {
-                let labels = [
-                    ("name", "jobset"),
-                    ("controller", "jobset"),
-                    ("priority", priority),
-                ];
-                (labels, depth)
-            })
-            .collect();
+    fn queues(&self, page: &mut Page) {
+        let both: [(Labels<'_>, &QueueFigures); 2] = [
+            (
+                &[("name", "jobset"), ("controller", "jobset")],
+                self.stats.queue(),
+            ),
+            (
+                &[("name", "pod"), ("controller", "pod")],
+                self.stats.repair_queue(),
+            ),
+        ];
+        let mut depths = Vec::new();
+        for (labels, queue) in both {
+            let (normal, low) = queue.depth();
+            for (priority, depth) in PRIORITIES.into_iter().zip([normal, low]) {
+                depths.push(([labels[0], labels[1], ("priority", priority)], depth));
+            }
+        }
         page.gauge(
             "workqueue_depth",
             "Current depth of workqueue",
@@ -254,33 +259,33 @@ impl Sources {
         page.counter(
             "workqueue_adds_total",
             "Total number of adds handled by workqueue",
-            [(labels, queue.adds() as f64)],
+            both.map(|(labels, queue)| (labels, queue.adds() as f64)),
         );
         page.counter(
             "workqueue_retries_total",
             "Total number of retries handled by workqueue",
-            [(labels, queue.retries() as f64)],
+            both.map(|(labels, queue)| (labels, queue.retries() as f64)),
         );
         page.histogram(
             "workqueue_queue_duration_seconds",
             "How long in seconds an item stays in workqueue before being requested",
-            [(labels, queue.wait())],
+            both.map(|(labels, queue)| (labels, queue.wait())),
         );
         page.histogram(
             "workqueue_work_duration_seconds",
             "How long in seconds processing an item from workqueue takes",
-            [(labels, queue.work())],
+            both.map(|(labels, queue)| (labels, queue.work())),
         );
-        let (sum, longest) = queue.unfinished();
+        let unfinished = both.map(|(labels, queue)| (labels, queue.unfinished()));
         page.gauge(
             "workqueue_unfinished_work_seconds",
             "How many seconds of work is in progress and has not been counted yet",
-            [(labels, sum.as_secs_f64())],
+            unfinished.map(|(labels, (sum, _))| (labels, sum.as_secs_f64())),
         );
         page.gauge(
             "workqueue_longest_running_processor_seconds",
             "How many seconds the longest running processor has been running",
-            [(labels, longest.as_secs_f64())],
+            unfinished.map(|(labels, (_, longest))| (labels, longest.as_secs_f64())),
         );
     }
 
@@ -396,6 +401,7 @@ impl Sources {
             "creates",
             "duplicate_creates",
             "deletes",
+            "placement_repairs",
             "watch_errors",
             "events_sent",
             "events_dropped",
@@ -478,6 +484,8 @@ mod tests {
             "controller_runtime_max_concurrent_reconciles{controller=\"jobset\"} 0",
             "controller_runtime_active_workers{controller=\"jobset\"} 0",
             "workqueue_depth{name=\"jobset\",controller=\"jobset\",priority=\"0\"} 0",
+            "workqueue_depth{name=\"pod\",controller=\"pod\",priority=\"-100\"} 0",
+            "controller_runtime_reconcile_time_seconds_count{controller=\"pod\"} 0",
             "workqueue_adds_total{name=\"jobset\",controller=\"jobset\"} 0",
             "workqueue_retries_total{name=\"jobset\",controller=\"jobset\"} 0",
             "workqueue_queue_duration_seconds_bucket{name=\"jobset\",controller=\"jobset\",le=\"1e-08\"} 0",
@@ -502,7 +510,7 @@ mod tests {
                 "{line}\nin\n{page}"
             );
         }
-        let buckets = "controller_runtime_reconcile_time_seconds_bucket{";
+        let buckets = "controller_runtime_reconcile_time_seconds_bucket{controller=\"jobset\"";
         let count = page
             .lines()
             .filter(|line| line.starts_with(buckets))
