@@ -26,7 +26,7 @@ pub(crate) fn run(build: bool) -> anyhow::Result<()> {
 
 /// The Helm that there is, without building one.
 #[cfg(test)]
-pub(crate) fn find() -> Option<PathBuf> {
+pub(crate) fn find() -> Option<std::path::PathBuf> {
     go::on_path("helm").or_else(|| {
         let (target, _) = HELM.target().ok()?;
         target.is_file().then_some(target)

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -44,8 +46,12 @@ pub enum Error {
 /// The JobSet controller. Create it with [`Controller::new`], then await [`Controller::run`].
 pub struct Controller {
     client: Client,
+    /// For lists and watches.
+    reading: Client,
     options: ControllerOptions,
     stats: Arc<Stats>,
+    /// Work begins when it resolves.
+    gate: BoxFuture<'static, ()>,
     placement: Option<Placement>,
 }
 
@@ -55,11 +61,28 @@ impl Controller {
     /// the controller paces and repeats its requests itself.
     pub fn new(client: Client, options: ControllerOptions) -> Self {
         Self {
+            reading: client.clone(),
             client,
             options,
             stats: Arc::default(),
+            gate: std::future::ready(()).boxed(),
             placement: None,
         }
+    }
+
+    /// Lists and watches through this client instead, and does everything else through the other.
+    #[must_use]
+    pub fn reading_through(mut self, client: Client) -> Self {
+        self.reading = client;
+        self
+    }
+
+    /// Fills and keeps the caches at once, but begins to work only when `gate` resolves: a replica
+    /// that waits for leadership can then take over without reading everything first.
+    #[must_use]
+    pub fn gated(mut self, gate: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.gate = gate.boxed();
+        self
     }
 
     /// Shares this view of Pods and nodes, instead of having one of its own: for a process in which
@@ -84,15 +107,17 @@ impl Controller {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Self {
             client,
+            reading,
             options,
             stats,
+            gate,
             placement,
         } = self;
-        let placement = placement.unwrap_or_else(|| Placement::new(client.clone(), &options));
-        let queue = Arc::new(Queue::new(options.seed));
+        let placement = placement.unwrap_or_else(|| Placement::new(reading.clone(), &options));
+        let queue = Arc::new(Queue::counted(options.seed, stats.queue().clone()));
         let index = Arc::new(Index::default());
         let requests = Arc::new(Requests::new(
-            client.clone(),
+            client,
             stats.clone(),
             options.request_timeout,
         ));
@@ -117,13 +142,13 @@ impl Controller {
             stats: stats.clone(),
             shutdown: shutdown.clone(),
         };
-        let reading = requests::for_reading(client, stats.clone(), options.request_timeout);
+        let reading = requests::for_reading(reading, stats.clone(), options.request_timeout);
         let (mut tasks, complete) = start_watches(&reading, options.namespace.as_deref(), &watches);
 
         let limiter = Limiter::new(options.max_in_flight);
         let repairs = Repairs {
             placement: placement.clone(),
-            queue: Arc::new(Queue::new(options.seed)),
+            queue: Arc::new(Queue::counted(options.seed, stats.repair_queue().clone())),
             requests: requests.clone(),
             limiter: limiter.clone(),
             stats: stats.clone(),
@@ -158,12 +183,18 @@ impl Controller {
             ready = complete => ready.is_ok(),
             () = shutdown.cancelled() => false,
         };
+        if ready {
+            tracing::info!("caches are complete");
+        }
+        let ready = ready
+            && tokio::select! {
+                () = gate => true,
+                () = shutdown.cancelled() => false,
+            };
+        stats.work().set_workers(options.workers.max(1));
         let mut workers = JoinSet::new();
         if ready {
-            tracing::info!(
-                "caches are complete; {} workers start",
-                options.workers.max(1)
-            );
+            tracing::info!("{} workers start", options.workers.max(1));
             for _ in 0..options.workers.max(1) {
                 workers.spawn(work(reconciler.clone(), queue.clone(), stats.clone()));
             }
@@ -253,15 +284,24 @@ where
 async fn work(reconciler: Arc<Reconciler>, queue: Arc<Queue<Key>>, stats: Arc<Stats>) {
     while let Some(key) = queue.next().await {
         stats.reconciles.add_one();
+        let (work, started) = (stats.work(), Instant::now());
+        work.begin();
         let outcome = AssertUnwindSafe(reconciler.reconcile(&key))
             .catch_unwind()
             .await;
+        work.end(started.elapsed());
         let spacing = match outcome {
             Ok(outcome) => {
                 if outcome.retry {
+                    work.error.add_one();
                     let delay = queue.retry(&key);
                     tracing::debug!(jobset = %key, ?delay, "to be retried");
                 } else {
+                    match outcome.again {
+                        None => work.success.add_one(),
+                        Some(Duration::ZERO) => work.requeue.add_one(),
+                        Some(_) => work.requeue_after.add_one(),
+                    }
                     queue.forget(&key);
                 }
                 if let Some(again) = outcome.again {
@@ -272,6 +312,8 @@ async fn work(reconciler: Arc<Reconciler>, queue: Arc<Queue<Key>>, stats: Arc<St
             Err(_) => {
                 stats.panics.add_one();
                 stats.reconcile_errors.add_one();
+                work.panics.add_one();
+                work.error.add_one();
                 let delay = queue.retry(&key);
                 tracing::error!(jobset = %key, ?delay, "reconcile panicked; to be retried");
                 Duration::ZERO

@@ -13,7 +13,7 @@
 //! | [`controller`] | the running whole: watches, workers, shutdown |
 //! | [`options`] | what can be set from outside |
 //! | [`placement`] | Pods and nodes for exclusive placement; deleting what is in the wrong domain |
-//! | [`stats`] | what has been done so far |
+//! | [`stats`], [`figures`] | what has been done so far |
 //! | `watch`, `watched` | following one kind of object; objects as they are kept |
 //! | `index`, `expectations` | the cache; own writes that the watch has not shown yet |
 //! | `queue` | which JobSet is looked at next |
@@ -22,6 +22,7 @@
 //! | `status` | when the status is written, and how little |
 //! | `events` | telling the user |
 //! | `requests` | one API request |
+//! | `progress` | how long a JobSet takes to come up, and what restarts cost |
 //! | [`webhook`] | admission over HTTPS |
 //!
 //! What holds at all times:
@@ -34,6 +35,7 @@
 
 pub mod admission;
 pub mod controller;
+pub mod figures;
 pub mod options;
 pub mod placement;
 pub mod stats;
@@ -45,6 +47,7 @@ mod executor;
 mod expectations;
 mod index;
 mod lock;
+mod progress;
 mod queue;
 mod reconcile;
 mod requests;

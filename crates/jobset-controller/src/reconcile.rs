@@ -18,6 +18,7 @@ use crate::executor::{Execution, Executor};
 use crate::index::{Index, Key, Snapshot};
 use crate::lock::lock;
 use crate::options::Clock;
+use crate::progress::{self, Progress};
 use crate::queue::{Lane, Queue};
 use crate::requests::{PatchKind, RequestError, Requests, Resource};
 use crate::stats::Stats;
@@ -50,6 +51,8 @@ pub(crate) struct Memory {
     last_write: Option<Instant>,
     /// Oddities that the log has been told of.
     warned: Vec<String>,
+    /// How far it has come for the first time.
+    progress: Progress,
 }
 
 /// What comes after a reconcile.
@@ -68,6 +71,7 @@ impl Reconciler {
     pub(crate) async fn reconcile(&self, key: &Key) -> Outcome {
         let Some(snapshot) = self.index.snapshot(key, self.confirmation_timeout) else {
             lock(&self.memory).remove(key);
+            self.stats.jobsets().gone(key);
             return Outcome {
                 again: None,
                 retry: false,
@@ -111,6 +115,18 @@ impl Reconciler {
             retry = true;
         }
 
+        let present = settled.status.as_ref().or(jobset.status.as_ref());
+        lock(&self.memory)
+            .entry(key.clone())
+            .or_default()
+            .progress
+            .look(
+                self.stats.jobsets(),
+                jobset,
+                present,
+                children,
+                self.clock.now(),
+            );
         if let Some(status) = &settled.status {
             let last_write = lock(&self.memory)
                 .get(key)
@@ -123,10 +139,17 @@ impl Reconciler {
                     Written::Done(resource_version) => {
                         self.tell(jobset, resource_version, &settled.events);
                         match settled.terminal {
-                            Some(Terminal::Completed) => self.stats.completed.add_one(),
-                            Some(Terminal::Failed) => self.stats.failed.add_one(),
+                            Some(Terminal::Completed) => {
+                                self.stats.completed.add_one();
+                                self.stats.jobsets().completed(key);
+                            }
+                            Some(Terminal::Failed) => {
+                                self.stats.failed.add_one();
+                                self.stats.jobsets().failed(key);
+                            }
                             None => {}
                         }
+                        progress::written(self.stats.jobsets(), jobset, status, &settled.events);
                     }
                     Written::Gone => {}
                     Written::Failed => retry = true,

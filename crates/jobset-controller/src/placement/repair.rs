@@ -9,6 +9,7 @@ use jobset_api::constants::{self, messages};
 use jobset_core::placement::{PlacedPod, Repair};
 use serde_json::json;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Placement;
 use super::watched::WatchedPod;
@@ -40,6 +41,7 @@ pub(crate) struct Repairs {
 impl Repairs {
     /// Starts the workers. They end after [`Repairs::stop`].
     pub(crate) fn start(&self, workers: &mut JoinSet<()>) {
+        self.stats.repair_work().set_workers(WORKERS);
         for _ in 0..WORKERS {
             workers.spawn(self.clone().work());
         }
@@ -53,14 +55,20 @@ impl Repairs {
 
     async fn work(self) {
         while let Some(job) = self.queue.next().await {
+            let (work, started) = (self.stats.repair_work(), Instant::now());
+            work.begin();
             let repaired = AssertUnwindSafe(self.repair(&job)).catch_unwind().await;
+            work.end(started.elapsed());
             if repaired.is_err() {
                 self.stats.panics.add_one();
+                work.panics.add_one();
                 tracing::error!(job = %job, "looking at the placement of a Job panicked");
             }
             if repaired.unwrap_or(false) {
+                work.success.add_one();
                 self.queue.forget(&job);
             } else {
+                work.error.add_one();
                 self.queue.retry(&job);
             }
             self.queue.done(&job, Duration::ZERO);
