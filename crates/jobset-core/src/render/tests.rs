@@ -42,6 +42,8 @@ fn it_is_what_the_plans_create() {
             let mut world = World::new(spec).status(status.clone());
             world.service = ServiceState::Missing;
             world.gates = FeatureGates::default().with(Feature::RestartJob, gate);
+            // As admission leaves it.
+            jobset_api::defaulting::default_jobset(&mut world.jobset);
             let rendered = render(&world.jobset, &world.gates);
             let plan = world.plan();
             assert_eq!(all_jobs(&rendered), created(&plan), "{suspend} {gate}");
