@@ -113,6 +113,7 @@ pub(crate) struct Metrics {
 }
 
 /// The health probes.
+#[expect(clippy::struct_field_names, reason = "the file's names")]
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Health {
@@ -187,6 +188,12 @@ pub(crate) struct Extensions {
     /// Whether webhooks are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) webhooks: Option<bool>,
+    /// Further names and addresses that the webhooks' own certificate is for.
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(crate) webhook_names: Vec<String>,
 }
 
 impl Configuration {
