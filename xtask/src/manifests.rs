@@ -34,10 +34,10 @@ pub(crate) fn run(folder: &Path) -> anyhow::Result<()> {
 /// The objects of an overlay as YAML, in the order in which kustomize puts them.
 ///
 /// # Errors
-/// When there is no kubectl on `PATH`, or it refuses.
+/// When there is no kubectl and none can be built, or it refuses.
 pub(crate) fn render(overlay: &str) -> anyhow::Result<String> {
     let folder = crate::root().join("config").join(overlay);
-    let output = Command::new("kubectl")
+    let output = Command::new(crate::kubectl::path(false)?)
         .arg("kustomize")
         .arg(&folder)
         .stdin(Stdio::null())

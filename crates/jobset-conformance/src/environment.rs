@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use embedded_apiserver::{AdmissionRequest, Operation, Status};
 use http::Request;
-use jobset_api::{Feature, FeatureGates, admission, defaulting};
+use jobset_api::{Feature, FeatureGates};
+use jobset_cli::admission::JobSetAdmission;
 use jobset_local::cluster::{Cluster, ClusterOptions};
 use jobset_local::node::{FakeRuntime, Kubelet, NodeOptions, RestartBackoff, Runtime};
 use jobset_local::scheduler::{self, SchedulerOptions};
@@ -22,7 +22,9 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::installation::Installation;
 use crate::operator::Operator;
+use crate::replica::Program;
 use crate::user::Kubectl;
 
 /// What not every cluster has.
@@ -34,6 +36,8 @@ pub enum Need {
     PodAdmission,
     /// The controller has what the gate of this name promises.
     ElasticJobSet,
+    /// No webhooks, but a policy of the API server's own that validates JobSets.
+    AdmissionPolicy,
     /// Namespaces get a service account, without which there are no Pods.
     ServiceAccounts,
 }
@@ -43,6 +47,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Nodes of either cluster, and the racks they are in.
 const NODES: usize = 8;
 const RACKS: usize = 4;
+/// Name of the CustomResourceDefinition.
+const DEFINITION: &str = "jobsets.jobset.x-k8s.io";
 /// Label of a node's rack.
 pub const RACK: &str = "example.com/rack";
 
@@ -58,6 +64,18 @@ pub struct Environment {
     pub operator: Mutex<Operator>,
     has: BTreeSet<Need>,
     parts: Mutex<Parts>,
+}
+
+/// A program to test, and how it is installed.
+pub struct Manifested {
+    /// The operator.
+    pub program: PathBuf,
+    /// Its rendered manifests.
+    pub manifests: PathBuf,
+    /// Receives what it says.
+    pub log: PathBuf,
+    /// The API server's audit log, if it writes one.
+    pub audit: Option<PathBuf>,
 }
 
 /// What has to be ended.
@@ -100,7 +118,7 @@ impl Environment {
             nodes: NODES,
             topology: scheduling().topology,
             runtime: RUNTIME,
-            admission: Some(Arc::new(JobSetAdmission(gates()))),
+            admission: Some(Arc::new(JobSetAdmission::new(gates()))),
             crds: vec![jobset_api::crd::crd_value().clone()],
             listen: Some(([127, 0, 0, 1], 0).into()),
             ..ClusterOptions::default()
@@ -119,7 +137,7 @@ impl Environment {
             }),
             operator: Mutex::new(Operator::in_process(client.clone(), gates())),
             client,
-            has: BTreeSet::from([Need::JobSetAdmission]),
+            has: BTreeSet::from([Need::JobSetAdmission, Need::PodAdmission]),
             parts: Mutex::new(Parts {
                 cluster: Some(cluster),
                 node: JoinSet::new(),
@@ -127,39 +145,67 @@ impl Environment {
                 _scratch: scratch,
             }),
         };
-        environment.operator.lock().await.start()?;
+        environment.operator.lock().await.start().await?;
         Ok(environment)
     }
 
-    /// The cluster of a kubeconfig: installs the CustomResourceDefinition, adds nodes that only
-    /// pretend to run Pods, and starts the controller: this one, or a program.
+    /// The cluster of a kubeconfig: installs what belongs to JobSet, adds nodes that only pretend
+    /// to run Pods, and starts the controller: this one, or a program.
     ///
     /// # Errors
     /// When one of these fails.
     pub async fn real(
         kubeconfig: &Path,
         kubectl: Option<PathBuf>,
-        controller: Option<PathBuf>,
+        controller: Option<Manifested>,
     ) -> anyhow::Result<Self> {
         let scratch = tempfile::tempdir()?;
         let client = connect(kubeconfig).await?;
-        install_crd(&client).await?;
+        let kubectl = kubectl.map(|program| Kubectl {
+            program,
+            kubeconfig: kubeconfig.to_owned(),
+            home: scratch.path().to_owned(),
+        });
+        let mut has = BTreeSet::from([Need::ServiceAccounts]);
+        let operator = match controller {
+            None => {
+                install_crd(&client).await?;
+                Operator::in_process(connect(kubeconfig).await?, gates())
+            }
+            Some(Manifested {
+                program,
+                manifests,
+                log,
+                audit,
+            }) => {
+                let kubectl = kubectl.clone().context("installing needs kubectl")?;
+                let installation = Installation::read(&manifests, kubectl)?;
+                let (client, scratch) = (client.clone(), scratch.path());
+                let program = Program::install(
+                    program,
+                    installation,
+                    client,
+                    gates(),
+                    scratch,
+                    (log, audit),
+                )
+                .await?;
+                if program.has_webhooks() {
+                    has.extend([Need::JobSetAdmission, Need::PodAdmission]);
+                } else {
+                    has.insert(Need::AdmissionPolicy);
+                }
+                Operator::program(program)
+            }
+        };
         let shutdown = CancellationToken::new();
         let node = start_nodes(&client, scratch.path(), &shutdown).await?;
-        let operator = match controller {
-            None => Operator::in_process(connect(kubeconfig).await?, gates()),
-            Some(program) => Operator::program(program, kubeconfig.to_owned(), gates()),
-        };
         let environment = Self {
             name: "real",
-            kubectl: kubectl.map(|program| Kubectl {
-                program,
-                kubeconfig: kubeconfig.to_owned(),
-                home: scratch.path().to_owned(),
-            }),
+            kubectl,
             client,
             operator: Mutex::new(operator),
-            has: BTreeSet::from([Need::ServiceAccounts]),
+            has,
             parts: Mutex::new(Parts {
                 cluster: None,
                 node,
@@ -167,7 +213,7 @@ impl Environment {
                 _scratch: scratch,
             }),
         };
-        environment.operator.lock().await.start()?;
+        environment.operator.lock().await.start().await?;
         Ok(environment)
     }
 
@@ -181,7 +227,7 @@ impl Environment {
     /// # Errors
     /// When the controller has failed.
     pub async fn shutdown(&self) -> anyhow::Result<()> {
-        let stopped = self.operator.lock().await.stop().await;
+        let stopped = self.operator.lock().await.remove().await;
         let mut parts = self.parts.lock().await;
         parts.shutdown.cancel();
         while parts.node.join_next().await.is_some() {}
@@ -258,7 +304,7 @@ pub async fn run_nodes(kubeconfig: &Path, shutdown: CancellationToken) -> anyhow
 
 /// Applies the definition on the server's side, and waits until JobSets can be created.
 pub(crate) async fn install_crd(client: &Client) -> anyhow::Result<()> {
-    let name = "jobsets.jobset.x-k8s.io";
+    let name = DEFINITION;
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../config/crd/bases/jobset.x-k8s.io_jobsets.yaml");
     let definition = std::fs::read(&file).with_context(|| file.display().to_string())?;
@@ -269,6 +315,12 @@ pub(crate) async fn install_crd(client: &Client) -> anyhow::Result<()> {
     .header("content-type", "application/apply-patch+yaml")
     .body(definition)?;
     client.request::<Value>(request).await?;
+    await_definition(client).await
+}
+
+/// Waits until JobSets can be created.
+pub(crate) async fn await_definition(client: &Client) -> anyhow::Result<()> {
+    let name = DEFINITION;
     let gvk = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&gvk));
     let established = await_condition(api, name, |crd: Option<&DynamicObject>| {
@@ -280,46 +332,4 @@ pub(crate) async fn install_crd(client: &Client) -> anyhow::Result<()> {
         .await
         .context("the CustomResourceDefinition is not established")??;
     Ok(())
-}
-
-/// What the operator's webhooks do for JobSets.
-struct JobSetAdmission(FeatureGates);
-
-fn concerns(request: &AdmissionRequest) -> bool {
-    request.group == jobset_api::constants::GROUP
-        && request.resource == "jobsets"
-        && request.subresource.is_empty()
-}
-
-impl embedded_apiserver::Admission for JobSetAdmission {
-    fn mutate(
-        &self,
-        request: &AdmissionRequest,
-        object: &mut Value,
-    ) -> Result<Vec<String>, Status> {
-        if concerns(request) && request.operation == Operation::Create {
-            defaulting::default_value(object);
-        }
-        Ok(Vec::new())
-    }
-
-    fn validate(
-        &self,
-        request: &AdmissionRequest,
-        object: &Value,
-        old: Option<&Value>,
-    ) -> Result<Vec<String>, Status> {
-        if !concerns(request) {
-            return Ok(Vec::new());
-        }
-        let verdict = match old {
-            None => admission::admit_create(object, &self.0, |_| Ok(None)),
-            Some(old) => admission::admit_update(old, object, &self.0),
-        };
-        verdict.map(|()| Vec::new()).map_err(|status| {
-            serde_json::to_value(&*status)
-                .and_then(serde_json::from_value)
-                .unwrap_or_else(|error| Status::bad_request(error.to_string()))
-        })
-    }
 }

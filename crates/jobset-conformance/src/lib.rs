@@ -21,10 +21,14 @@
 
 pub mod differential;
 pub mod environment;
+pub mod faults;
+mod installation;
 pub mod kind;
 pub mod mirror;
 pub mod objects;
 pub mod operator;
+pub mod replica;
+mod rights;
 pub mod runner;
 pub mod scenarios;
 pub mod user;

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use jobset_conformance::environment::{self, Environment};
-use jobset_conformance::{differential, runner};
+use jobset_conformance::environment::{self, Environment, Manifested};
+use jobset_conformance::{differential, faults, runner};
 use tokio_util::sync::CancellationToken;
 
 /// Conformance of JobSet. Usually run as `cargo xtask conformance`.
@@ -33,9 +33,23 @@ enum Command {
         /// The administrator's.
         #[arg(long)]
         kubeconfig: PathBuf,
-        /// A jobset-controller to test instead of the library; it gets --config and KUBECONFIG.
-        #[arg(long, value_name = "PATH")]
+        /// A jobset-controller to test instead of the library. It runs here, under the account and
+        /// with the configuration of the manifests.
+        #[arg(long, value_name = "PATH", requires_all = ["manifests", "kubectl"])]
         controller_binary: Option<PathBuf>,
+        /// Rendered manifests, of which all but the Deployment are installed.
+        #[arg(long, value_name = "FILE")]
+        manifests: Option<PathBuf>,
+        /// Disturb operator and control plane instead of running scenarios; this program stops and
+        /// starts parts of the control plane, as `cargo xtask kube` does.
+        #[arg(long, value_name = "PATH", requires = "controller_binary")]
+        faults: Option<PathBuf>,
+        /// Receives the controller's log.
+        #[arg(long, value_name = "FILE", default_value = "jobset-controller.log")]
+        log: PathBuf,
+        /// The API server's audit log, to look whether the roles are right.
+        #[arg(long, value_name = "FILE")]
+        audit: Option<PathBuf>,
     },
     /// Send the same requests to the embedded API server and to the cluster of a kubeconfig.
     Compare {
@@ -62,9 +76,23 @@ struct Choice {
     /// Only scenarios whose name contains this.
     #[arg(long, default_value = "")]
     filter: String,
+    /// Only scenarios whose name begins like one of these.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    only: Vec<String>,
     /// Without it the user's requests are made directly.
     #[arg(long, value_name = "PATH")]
     kubectl: Option<PathBuf>,
+}
+
+impl Choice {
+    fn chooser(&self) -> Box<dyn Fn(&str) -> bool> {
+        let (filter, only) = (self.filter.clone(), self.only.clone());
+        let only: Vec<String> = only.into_iter().filter(|name| !name.is_empty()).collect();
+        Box::new(move |scenario| {
+            let listed = only.is_empty() || only.iter().any(|name| scenario.starts_with(name));
+            listed && scenario.contains(&filter)
+        })
+    }
 }
 
 #[tokio::main]
@@ -86,19 +114,38 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Embedded { choice } => {
+            let choosing = choice.chooser();
             let environment = Environment::embedded(choice.kubectl).await?;
-            scenarios(environment, &choice.filter).await
+            scenarios(environment, &choosing).await
         }
         Command::Real {
             choice,
             kubeconfig,
             controller_binary,
+            manifests,
+            faults: plane,
+            log,
+            audit,
         } => {
+            let choosing = choice.chooser();
             let kubectl = choice.kubectl;
-            let environment = Environment::real(&kubeconfig, kubectl, controller_binary)
+            let controller = controller_binary.zip(manifests);
+            let controller = controller.map(|(program, manifests)| Manifested {
+                program,
+                manifests,
+                log,
+                audit,
+            });
+            let environment = Environment::real(&kubeconfig, kubectl, controller)
                 .await
                 .context("cannot prepare the cluster")?;
-            scenarios(environment, &choice.filter).await
+            if let Some(plane) = plane {
+                let environment = Arc::new(environment);
+                let good = faults::run(&environment, &plane).await;
+                environment.shutdown().await?;
+                return Ok(good);
+            }
+            scenarios(environment, &choosing).await
         }
         Command::Compare {
             kubeconfig,
@@ -123,10 +170,13 @@ async fn run(command: Command) -> anyhow::Result<bool> {
 }
 
 #[expect(clippy::print_stdout, reason = "the output of a command")]
-async fn scenarios(environment: Environment, filter: &str) -> anyhow::Result<bool> {
+async fn scenarios(
+    environment: Environment,
+    choose: &dyn Fn(&str) -> bool,
+) -> anyhow::Result<bool> {
     let environment = Arc::new(environment);
     let begin = Instant::now();
-    let reports = runner::run(&environment, filter, |report| {
+    let reports = runner::run(&environment, choose, |report| {
         println!("{}", runner::line(report));
     })
     .await;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::bail;
 use futures::StreamExt;
 use kube::api::DynamicObject;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde_json::Value;
@@ -124,6 +126,22 @@ fn name(object: &Value) -> String {
     name.unwrap_or_default().to_owned()
 }
 
+/// Pause after an error of a watch: always the same, so that an API server that is back is seen
+/// to be.
+struct Steady;
+
+impl Iterator for Steady {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::from_millis(250))
+    }
+}
+
+impl Backoff for Steady {
+    fn reset(&mut self) {}
+}
+
 /// Watches a namespace while it exists.
 pub struct Mirror {
     state: Arc<Mutex<State>>,
@@ -143,7 +161,9 @@ impl Mirror {
             let api: Api<DynamicObject> =
                 Api::namespaced_with(client.clone(), namespace, &kind.resource());
             tasks.spawn(async move {
-                let mut events = watcher(api, watcher::Config::default()).boxed();
+                let mut events = watcher(api, watcher::Config::default())
+                    .backoff(Steady)
+                    .boxed();
                 let mut listed = Vec::new();
                 while let Some(event) = events.next().await {
                     // The watcher goes on after an error, and a wait that gets nothing ends.

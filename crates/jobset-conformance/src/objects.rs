@@ -50,7 +50,8 @@ pub fn role_with(name: &str, replicas: u32, more: &Value) -> Value {
     role
 }
 
-fn merge(into: &mut Value, from: &Value) {
+/// Merges one object into another.
+pub(crate) fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {

@@ -1,96 +1,86 @@
 //! The JobSet controller under test, to be started and stopped at will.
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
-
 use anyhow::Context as _;
-use jobset_api::{Feature, FeatureGates};
+use jobset_api::FeatureGates;
 use jobset_controller::{Controller, ControllerOptions, Error};
 use kube::Client;
-use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long a program may take to end.
-const GRACE: Duration = Duration::from_secs(30);
+use crate::replica::{FIRST, Program, Replica, SECOND};
 
 /// The controller.
 pub struct Operator {
     how: How,
-    gates: FeatureGates,
     running: Option<Running>,
+    standby: Option<Replica>,
 }
 
 enum How {
-    InProcess(Client),
-    Program(PathBuf, PathBuf),
+    InProcess(Client, FeatureGates),
+    Program(Program),
 }
 
 enum Running {
     Task(CancellationToken, JoinHandle<Result<(), Error>>),
-    /// With the configuration file, which it may read again.
-    Process(
-        Child,
-        #[expect(dead_code, reason = "kept while the process runs")] tempfile::NamedTempFile,
-    ),
+    Process(Replica),
 }
 
 impl Operator {
     /// The library, in this process.
     pub(crate) fn in_process(client: Client, gates: FeatureGates) -> Self {
         Self {
-            how: How::InProcess(client),
-            gates,
+            how: How::InProcess(client, gates),
             running: None,
+            standby: None,
         }
     }
 
-    /// A program, told where the cluster is by the variable `KUBECONFIG`.
-    pub(crate) fn program(program: PathBuf, kubeconfig: PathBuf, gates: FeatureGates) -> Self {
+    /// A program, installed as its manifests say.
+    pub(crate) fn program(program: Program) -> Self {
         Self {
-            how: How::Program(program, kubeconfig),
-            gates,
+            how: How::Program(program),
             running: None,
+            standby: None,
         }
     }
 
-    /// Starts it, unless it runs.
+    /// The program, if it is one.
+    pub(crate) fn installed(&self) -> anyhow::Result<&Program> {
+        match &self.how {
+            How::InProcess(..) => anyhow::bail!("the controller is no program here"),
+            How::Program(program) => Ok(program),
+        }
+    }
+
+    /// Starts it, unless it runs; returns when it is ready.
     ///
     /// # Errors
-    /// When the program cannot be started.
-    pub fn start(&mut self) -> anyhow::Result<()> {
+    /// When a program cannot be started, or does not become ready.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
         if self.running.is_some() {
             return Ok(());
         }
         self.running = Some(match &self.how {
-            How::InProcess(client) => {
+            How::InProcess(client, gates) => {
                 let options = ControllerOptions {
-                    gates: self.gates,
+                    gates: *gates,
                     ..ControllerOptions::default()
                 };
                 let token = CancellationToken::new();
                 let controller = Controller::new(client.clone(), options);
                 Running::Task(token.clone(), tokio::spawn(controller.run(token)))
             }
-            How::Program(program, kubeconfig) => {
-                let file = tempfile::NamedTempFile::new()?;
-                std::fs::write(file.path(), configuration(self.gates))?;
-                let child = Command::new(program)
-                    .arg(format!("--config={}", file.path().display()))
-                    .env("KUBECONFIG", kubeconfig)
-                    .stdin(Stdio::null())
-                    .kill_on_drop(true)
-                    .spawn()
-                    .with_context(|| format!("cannot start {}", program.display()))?;
-                Running::Process(child, file)
+            How::Program(program) => {
+                let replica = program.start(FIRST).await?;
+                program.serve_webhooks(&replica).await?;
+                Running::Process(replica)
             }
         });
         Ok(())
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks it to end, and waits until it has. Nobody answers webhooks any more.
     ///
     /// # Errors
     /// When it has failed.
@@ -101,16 +91,19 @@ impl Operator {
                 token.cancel();
                 Ok(task.await??)
             }
-            Some(Running::Process(mut child, _)) => {
-                if let Some(pid) = child.id() {
-                    let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
-                    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
-                }
-                let ended = tokio::time::timeout(GRACE, child.wait()).await;
-                let status = ended.context("the controller does not end")??;
-                anyhow::ensure!(status.success(), "the controller ended with {status}");
-                Ok(())
-            }
+            Some(Running::Process(replica)) => replica.stop().await,
+        }
+    }
+
+    /// Stops it, and takes its webhooks out of the way, as if another operator was there before.
+    ///
+    /// # Errors
+    /// When it has failed.
+    pub async fn make_way(&mut self) -> anyhow::Result<()> {
+        self.stop().await?;
+        match &self.how {
+            How::InProcess(..) => Ok(()),
+            How::Program(program) => program.remove_webhooks().await,
         }
     }
 
@@ -125,19 +118,75 @@ impl Operator {
                 task.abort();
                 let _ = task.await;
             }
-            Some(Running::Process(mut child, _)) => child.kill().await?,
+            Some(Running::Process(replica)) => replica.kill().await?,
         }
         Ok(())
     }
-}
 
-/// The controller's configuration file.
-fn configuration(gates: FeatureGates) -> String {
-    let mut text = "apiVersion: config.jobset.x-k8s.io/v1alpha1\nkind: Configuration\n\
-                    leaderElection:\n  leaderElect: false\nfeatureGates:\n"
-        .to_owned();
-    for feature in [Feature::RestartJob, Feature::ElasticJobSet] {
-        let _ = writeln!(text, "  {}: {}", feature.name(), gates.enabled(feature));
+    /// Starts a second process of the program beside the one that leads, and has it answer the
+    /// webhooks.
+    ///
+    /// # Errors
+    /// When that fails, or the controller is no program.
+    pub(crate) async fn start_standby(&mut self) -> anyhow::Result<()> {
+        let program = self.installed()?;
+        let leads_first = matches!(&self.running, Some(Running::Process(r)) if r.name == FIRST);
+        let name = if leads_first { SECOND } else { FIRST };
+        let replica = program.start(name).await?;
+        program.serve_webhooks(&replica).await?;
+        self.standby = Some(replica);
+        Ok(())
     }
-    text
+
+    /// Ends the leading process in the middle of whatever it does; the other one has to go on.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub(crate) async fn kill_leader(&mut self) -> anyhow::Result<()> {
+        let standby = self.standby.take().map(Running::Process);
+        self.kill().await?;
+        self.running = standby;
+        Ok(())
+    }
+
+    /// Asks the leading process to end; the other one has to go on.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(crate) async fn stop_leader(&mut self) -> anyhow::Result<()> {
+        let standby = self.standby.take().map(Running::Process);
+        let stopped = self.stop().await;
+        self.running = standby;
+        stopped
+    }
+
+    /// Starts the process again if it has ended by itself. Whether it had.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn revive(&mut self) -> anyhow::Result<bool> {
+        let Some(Running::Process(replica)) = &mut self.running else {
+            return Ok(false);
+        };
+        if !replica.has_ended()? {
+            return Ok(false);
+        }
+        let name = replica.name;
+        let revived = self.installed()?.spawn(name)?;
+        self.running = Some(Running::Process(revived));
+        Ok(true)
+    }
+
+    /// Stops it for good: removes what was installed, and looks whether its rights sufficed.
+    ///
+    /// # Errors
+    /// When something was forbidden, or it has failed.
+    pub(crate) async fn remove(&mut self) -> anyhow::Result<()> {
+        let stopped = self.stop().await;
+        let How::Program(program) = &self.how else {
+            return stopped;
+        };
+        let removed = program.remove().await.context("cannot remove it");
+        stopped.and(removed).and(program.check_rights())
+    }
 }

@@ -36,14 +36,14 @@ pub enum Outcome {
     Skipped(String),
 }
 
-/// Runs all scenarios whose name contains `filter`: those that share the controller together, then
+/// Runs all scenarios whose names are chosen: those that share the controller together, then
 /// those that stop it one by one.
 pub async fn run(
     environment: &Arc<Environment>,
-    filter: &str,
+    choose: &dyn Fn(&str) -> bool,
     progress: impl Fn(&Report),
 ) -> Vec<Report> {
-    let chosen = || crate::scenarios::all().filter(|s| s.name.contains(filter));
+    let chosen = || crate::scenarios::all().filter(|s| choose(s.name));
     let progress = &progress;
     let one = |scenario| async move {
         let report = run_one(environment, scenario).await;
@@ -88,7 +88,7 @@ async fn play(environment: &Arc<Environment>, scenario: &Scenario) -> anyhow::Re
     };
     if scenario.alone {
         // Also after a failure in the middle.
-        environment.operator.lock().await.start()?;
+        environment.operator.lock().await.start().await?;
     }
     let closed = match Arc::into_inner(world) {
         Some(world) => world.close().await,

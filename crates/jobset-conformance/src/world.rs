@@ -64,12 +64,13 @@ impl World {
         &self.user.namespace
     }
 
-    /// Creates a JobSet. Where no webhook fills in what it leaves out, this does.
+    /// Creates a JobSet. Where nobody fills in what it leaves out, this does.
     ///
     /// # Errors
     /// When it is refused.
     pub async fn create(&self, jobset: &Value) -> anyhow::Result<()> {
-        if self.environment.has(Need::JobSetAdmission) {
+        let needs = [Need::JobSetAdmission, Need::AdmissionPolicy];
+        if needs.iter().any(|need| self.environment.has(*need)) {
             return self.user.create(Kind::JobSet, jobset).await;
         }
         let mut jobset = jobset.clone();

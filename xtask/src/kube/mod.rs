@@ -23,6 +23,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
+use nix::sys::signal::Signal;
 
 use crate::go::{self, Program};
 use files::Files;
@@ -54,6 +55,24 @@ pub(crate) enum Command {
     },
     /// Stop it and remove its data. Logs stay in target/kube/logs.
     Down,
+    /// Let one of its programs stand still.
+    Pause {
+        /// Such as etcd.
+        #[arg(value_parser = NAMES)]
+        name: String,
+    },
+    /// Let it go on.
+    Resume {
+        /// The program.
+        #[arg(value_parser = NAMES)]
+        name: String,
+    },
+    /// Kill one of its programs and start it again; returns when it is of use.
+    Restart {
+        /// The program.
+        #[arg(value_parser = NAMES)]
+        name: String,
+    },
     /// Print shell commands that make kubectl talk to it.
     Env,
     /// Say what runs; exit code 1 unless all of it does.
@@ -68,6 +87,9 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Up { choice } => up_with(*choice).map(drop),
         Command::Down => down(&Files::open()?),
+        Command::Pause { name } => signal(name, Signal::SIGSTOP),
+        Command::Resume { name } => signal(name, Signal::SIGCONT),
+        Command::Restart { name } => restart(name),
         Command::Env => environment(),
         Command::Status => status(),
         Command::Build => {
@@ -83,6 +105,13 @@ pub(crate) fn is_running() -> anyhow::Result<bool> {
     Ok(NAMES
         .iter()
         .all(|name| process::running(&files, name).is_some()))
+}
+
+/// The API server's audit log, which tells what the operator asks for. One that was started by an
+/// older version of this command has none.
+pub(crate) fn audit_log() -> anyhow::Result<Option<PathBuf>> {
+    let file = Files::open()?.log(parts::AUDIT);
+    Ok(file.exists().then_some(file))
 }
 
 /// Stops it.
@@ -129,6 +158,7 @@ fn start_all(
 ) -> anyhow::Result<()> {
     files.clear()?;
     pki::write(&files.pki())?;
+    parts::write_audit_policy(files)?;
     let data = files.make_data()?;
     let parts = parts::plan(files, &data, commands, choice)?;
     let [_, api, ..] = &parts;
@@ -188,6 +218,38 @@ fn wait(
         }
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+fn signal(name: &str, signal: Signal) -> anyhow::Result<()> {
+    process::signal(&Files::open()?, name, signal)
+}
+
+/// Kills a program and starts it with the arguments that it had.
+fn restart(name: &str) -> anyhow::Result<()> {
+    let files = Files::open()?;
+    let (program, arguments) = process::command(&files, name)?;
+    let port = parts::port_of(&arguments).context("its port is not known")?;
+    let mut parts = NAMES.iter().zip(parts::HEALTH);
+    let (&name, health) = parts
+        .find(|(known, _)| **known == name)
+        .context("no such program")?;
+    process::kill(&files, name)?;
+    let mut child = process::start(&files, name, &program, &arguments)?;
+    let part = Part {
+        name,
+        program,
+        arguments,
+        port,
+        health,
+    };
+    wait(
+        &files,
+        &Prober::new(&files)?,
+        &part,
+        &mut child,
+        port,
+        health,
+    )
 }
 
 #[expect(clippy::print_stderr, reason = "progress of a command")]

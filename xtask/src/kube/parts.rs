@@ -3,12 +3,14 @@
 use std::{
     env,
     ffi::OsString,
+    fs,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use serde_json::json;
 
 use super::{CONTROL_PLANE, files::Files};
 
@@ -19,6 +21,9 @@ pub(crate) const NAMES: [&str; 4] = [
     "kube-controller-manager",
     "kube-scheduler",
 ];
+
+/// Paths that answer 200 when they are of use.
+pub(crate) const HEALTH: [&str; 4] = ["/health", "/readyz", "/healthz", "/healthz"];
 
 /// A program, ready to be started.
 pub(crate) struct Part {
@@ -132,14 +137,13 @@ pub(crate) fn plan(
         .concat(),
     ];
     let ports = [etcd, api, controllers, scheduler];
-    let health = ["/health", "/readyz", "/healthz", "/healthz"];
     let mut parts = Vec::new();
     for ((((name, command), flags), port), health) in NAMES
         .into_iter()
         .zip(commands)
         .zip(flags)
         .zip(ports)
-        .zip(health)
+        .zip(HEALTH)
     {
         let mut words = command.into_iter();
         let program = words.next().context("a command without a program")?.into();
@@ -205,7 +209,28 @@ fn apiserver_flags(files: &Files, etcd: u16, port: u16) -> Vec<String> {
             files.pem("tokens.key")
         ),
         "--allow-privileged=true".to_owned(),
+        format!("--audit-policy-file={}", audit_policy(files)),
+        format!("--audit-log-path={}", files.log(AUDIT).display()),
     ]
+}
+
+/// Name of the audit log.
+pub(crate) const AUDIT: &str = "audit";
+/// Whose requests are in it.
+const AUDITED: &str = "system:serviceaccount:jobset-system:jobset-controller-manager";
+
+fn audit_policy(files: &Files) -> String {
+    files.pem("audit.json")
+}
+
+/// Says that the log is about the operator alone, and not about what is in its requests.
+pub(crate) fn write_audit_policy(files: &Files) -> anyhow::Result<()> {
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata", "users": [AUDITED]}, {"level": "None"}],
+    });
+    fs::write(audit_policy(files), policy.to_string())?;
+    Ok(())
 }
 
 /// What controller manager and scheduler have in common.
@@ -225,6 +250,15 @@ fn component_flags(files: &Files, name: &str, port: u16) -> Vec<String> {
         format!("--client-ca-file={}", files.pem("ca.crt")),
         "--leader-elect=false".to_owned(),
     ]
+}
+
+/// The port of a program that was started with these arguments.
+pub(crate) fn port_of(arguments: &[String]) -> Option<u16> {
+    let mut ports = arguments.iter().filter_map(|argument| {
+        let port = argument.strip_prefix("--secure-port=");
+        port.or_else(|| argument.strip_prefix("--listen-client-urls=https://127.0.0.1:"))
+    });
+    ports.find_map(|port| port.parse().ok())
 }
 
 pub(crate) fn local(port: u16) -> String {
@@ -265,6 +299,17 @@ mod tests {
             assert_eq!(Choice::of(&arguments), choice);
         }
         assert_eq!(Choice::of(""), Choice::default());
+    }
+
+    #[test]
+    fn ports_are_found_again() {
+        for (argument, port) in [
+            ("--secure-port=7".to_owned(), Some(7)),
+            (format!("--listen-client-urls={}", local(8)), Some(8)),
+            ("--port=9".to_owned(), None),
+        ] {
+            assert_eq!(port_of(&["a".to_owned(), argument]), port);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -57,6 +57,35 @@ pub(crate) fn running(files: &Files, name: &str) -> Option<u32> {
     let text = fs::read_to_string(files.pid(name)).ok()?;
     let (pid, started) = parse(&text)?;
     (start_time(pid) == Some(started)).then_some(pid)
+}
+
+/// The program and the arguments of a running process.
+pub(crate) fn command(files: &Files, name: &str) -> anyhow::Result<(PathBuf, Vec<String>)> {
+    let pid = running(files, name).with_context(|| format!("{name} does not run"))?;
+    let line = fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
+    let mut words = line.trim_end_matches('\0').split('\0').map(str::to_owned);
+    let program = words.next().context("a process without a command")?;
+    Ok((program.into(), words.collect()))
+}
+
+/// Sends a signal to the process of a program.
+pub(crate) fn signal(files: &Files, name: &str, signal: Signal) -> anyhow::Result<()> {
+    let pid = running(files, name).with_context(|| format!("{name} does not run"))?;
+    signal::kill(Pid::from_raw(pid.cast_signed()), signal)?;
+    Ok(())
+}
+
+/// Ends the process of a program without warning.
+pub(crate) fn kill(files: &Files, name: &str) -> anyhow::Result<()> {
+    signal(files, name, Signal::SIGKILL)?;
+    let start = Instant::now();
+    while running(files, name).is_some() {
+        if start.elapsed() > GRACE {
+            bail!("{name} does not end even when killed");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Ends the process of a program, if it runs, and forgets it. Says whether it ran.

@@ -450,7 +450,7 @@ async fn exclusive(world: &World) -> anyhow::Result<()> {
 }
 
 /// Whether creating or changing something is refused with these words.
-fn refused(result: anyhow::Result<()>, words: &str) -> anyhow::Result<()> {
+pub(super) fn refused(result: anyhow::Result<()>, words: &str) -> anyhow::Result<()> {
     let Err(error) = result else {
         anyhow::bail!("accepted, but {words:?} was expected");
     };

@@ -4,6 +4,7 @@ mod creation;
 mod failure;
 mod lifetime;
 mod order;
+mod policy;
 mod restart;
 mod suspend;
 mod takeover;
@@ -65,6 +66,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         suspend::LIST,
         lifetime::LIST,
         takeover::LIST,
+        policy::LIST,
     ]
     .into_iter()
     .flatten()

@@ -23,9 +23,10 @@ scenarios! { LIST, alone = true;
 /// The JobSet in the making, `attempt` restarts on.
 async fn begin(world: &World, restarts: u32) -> anyhow::Result<Value> {
     let spec = json!({"failurePolicy": {"maxRestarts": 3}});
-    world
-        .create(&with(jobset("js", vec![role("a", 1), role("b", 3)]), &spec))
-        .await?;
+    let mut object = with(jobset("js", vec![role("a", 1), role("b", 3)]), &spec);
+    // The other controller's webhook has done that.
+    jobset_api::defaulting::default_value(&mut object);
+    world.create(&object).await?;
     let object = world
         .until_object(Kind::JobSet, "js", "exists", |_| true)
         .await?;
@@ -115,13 +116,13 @@ async fn job(
 
 async fn drop_in(world: &World) -> anyhow::Result<()> {
     let mut operator = world.environment.operator.lock().await;
-    operator.stop().await?;
+    operator.make_way().await?;
     let object = begin(world, 0).await?;
     for (role, index) in [(0, 0), (1, 0), (1, 2)] {
         job(world, &object, role, index, 0).await?;
     }
     world.until_running("js-b-0").await?;
-    operator.start()?;
+    operator.start().await?;
     drop(operator);
     world.until_ready("js", 4).await?;
     for job in ["js-a-0", "js-b-0", "js-b-1", "js-b-2"] {
@@ -150,14 +151,14 @@ async fn drop_in(world: &World) -> anyhow::Result<()> {
 
 async fn drop_in_restart(world: &World) -> anyhow::Result<()> {
     let mut operator = world.environment.operator.lock().await;
-    operator.stop().await?;
+    operator.make_way().await?;
     let object = begin(world, 1).await?;
     // Two of the new attempt, one left over from the old one, one not there yet.
     for (role, index, attempt) in [(0, 0, 1), (1, 0, 1), (1, 1, 0)] {
         job(world, &object, role, index, attempt).await?;
     }
     world.until_running("js-b-1").await?;
-    operator.start()?;
+    operator.start().await?;
     drop(operator);
     world
         .until_jobs(&["js-a-0@1", "js-b-0@1", "js-b-1@1", "js-b-2@1"])
@@ -269,7 +270,7 @@ async fn crash(world: &World) -> anyhow::Result<()> {
         .await?;
     let mut operator = world.environment.operator.lock().await;
     operator.kill().await?;
-    operator.start()?;
+    operator.start().await?;
     drop(operator);
     world.until_ready("js", 60).await?;
     world.look(|state| {
@@ -307,7 +308,7 @@ async fn away(world: &World) -> anyhow::Result<()> {
             })
             .await?;
     }
-    operator.start()?;
+    operator.start().await?;
     drop(operator);
     world
         .until_jobs(&["js-w-0@1", "js-w-1@1", "js-w-2@1"])

@@ -175,6 +175,23 @@ fn lease_settings(configuration: &Configuration) -> anyhow::Result<Option<lease:
     Ok(Some(settings))
 }
 
+/// What the configuration means for the controller.
+fn controller_options(configuration: &Configuration, gates: FeatureGates) -> ControllerOptions {
+    let defaults = ControllerOptions::default();
+    let own = configuration.extensions.clone().unwrap_or_default();
+    ControllerOptions {
+        gates,
+        workers: own.workers.map_or(defaults.workers, usize::from),
+        max_in_flight: own
+            .max_in_flight
+            .map_or(defaults.max_in_flight, usize::from),
+        namespace: own.namespace,
+        pod_webhook: configuration.webhooks(),
+        shutdown_grace: RECONCILE_BUDGET,
+        ..defaults
+    }
+}
+
 /// Everything that runs, before it does.
 struct Operator {
     configuration: Configuration,
@@ -251,7 +268,7 @@ impl Operator {
         // Tasks that end only when told to; anything else is a failure of the process.
         let mut tasks = JoinSet::new();
         self.serve_probes(&mut tasks, &servers);
-        let options = self.options();
+        let options = controller_options(&self.configuration, self.gates);
         let placement = Placement::new(self.reading.clone(), &options);
         self.serve_webhooks(&mut tasks, &servers, placement.clone())?;
 
@@ -306,21 +323,6 @@ impl Operator {
         match tokio::time::timeout(SHUTDOWN_BUDGET, ending).await {
             Ok(result) => result,
             Err(_) => Err(anyhow!("the shutdown took longer than {SHUTDOWN_BUDGET:?}")),
-        }
-    }
-
-    fn options(&self) -> ControllerOptions {
-        let defaults = ControllerOptions::default();
-        let own = self.configuration.extensions.clone().unwrap_or_default();
-        ControllerOptions {
-            gates: self.gates,
-            workers: own.workers.map_or(defaults.workers, usize::from),
-            max_in_flight: own
-                .max_in_flight
-                .map_or(defaults.max_in_flight, usize::from),
-            namespace: own.namespace,
-            shutdown_grace: RECONCILE_BUDGET,
-            ..defaults
         }
     }
 
@@ -470,6 +472,9 @@ impl Operator {
             namespace: own_namespace().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
             secret: management.webhook_secret_name.unwrap_or_default(),
             service: management.webhook_service_name.unwrap_or_default(),
+            more_names: (self.configuration.extensions.clone())
+                .unwrap_or_default()
+                .webhook_names,
         };
         let manager = certificates::Manager::new(&self.reading, settings);
         let rotations = self.rotations.clone();
@@ -651,6 +656,15 @@ clientConnection: {qps: 3, burst: 4}
             &settings.configuration.health.health_probe_bind_address
         ));
         assert!(settings.rate.is_none());
+    }
+
+    #[test]
+    fn where_no_webhooks_are_served_no_pod_passes_one() {
+        for (file, expected) in [("", true), ("extensions: {webhooks: false}\n", false)] {
+            let settings = merged(file, &[]);
+            let options = controller_options(&settings.configuration, settings.gates);
+            assert_eq!(options.pod_webhook, expected, "{file}");
+        }
     }
 
     #[tokio::test]

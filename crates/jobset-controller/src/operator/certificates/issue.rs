@@ -45,8 +45,8 @@ pub(crate) enum Verdict {
     RenewAll(String),
 }
 
-/// Judges certificates for a server of this name at a time.
-pub(crate) fn judge(material: &Material, name: &str, now: UnixTime) -> Verdict {
+/// Judges certificates for a server of these names at a time.
+pub(crate) fn judge(material: &Material, names: &[String], now: UnixTime) -> Verdict {
     let at = later(now, LOOK_AHEAD);
     if material.ca_cert.is_empty() || material.ca_key.is_empty() {
         return Verdict::RenewAll("there is no certificate authority".to_owned());
@@ -57,7 +57,7 @@ pub(crate) fn judge(material: &Material, name: &str, now: UnixTime) -> Verdict {
     if let Err(why) = check_ca(material, at) {
         return Verdict::RenewAll(format!("the certificate authority is not good: {why}"));
     }
-    match check_server(material, name, at) {
+    match check_server(material, names, at) {
         Ok(()) => Verdict::Good,
         Err(why) => Verdict::RenewServer(format!("the certificate is not good: {why}")),
     }
@@ -89,7 +89,7 @@ fn ca_key(material: &Material) -> Result<KeyPair, String> {
     KeyPair::try_from(&pkcs8::from(&key)?).map_err(|e| e.to_string())
 }
 
-fn check_server(material: &Material, name: &str, at: UnixTime) -> Result<(), String> {
+fn check_server(material: &Material, names: &[String], at: UnixTime) -> Result<(), String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let certified = certified(&material.cert, &material.key)?;
     let ca = CertificateDer::from_pem_slice(&material.ca_cert).map_err(|e| e.to_string())?;
@@ -98,12 +98,14 @@ fn check_server(material: &Material, name: &str, at: UnixTime) -> Result<(), Str
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(|e| e.to_string())?;
-    let server = ServerName::try_from(name).map_err(|e| e.to_string())?;
     let (end, chain) = certified.cert.split_first().ok_or("it is empty")?;
-    verifier
-        .verify_server_cert(end, chain, &server, &[], at)
-        .map(|_| ())
-        .map_err(|e| e.to_string())
+    for name in names {
+        let server = ServerName::try_from(name.as_str()).map_err(|e| e.to_string())?;
+        verifier
+            .verify_server_cert(end, chain, &server, &[], at)
+            .map_err(|e| e.to_string())?;
+    }
+    Ok(())
 }
 
 /// A certificate chain and its key, if they belong together.
@@ -119,10 +121,10 @@ fn certified(cert: &[u8], key: &[u8]) -> Result<CertifiedKey, String> {
     CertifiedKey::from_der(chain, key, &provider).map_err(|e| e.to_string())
 }
 
-/// A new authority, and a certificate by it for the server of this name.
-pub(crate) fn create(name: &str, now: UnixTime) -> Result<Material, rcgen::Error> {
+/// A new authority, and a certificate by it for the server of these names.
+pub(crate) fn create(names: &[String], now: UnixTime) -> Result<Material, rcgen::Error> {
     let ca_key = KeyPair::generate()?;
-    let mut params = params(CA_NAME, CA_NAME, now, CA_VALIDITY)?;
+    let mut params = params(&[CA_NAME.to_owned()], now, CA_VALIDITY)?;
     params
         .distinguished_name
         .push(DnType::OrganizationName, ORGANIZATION);
@@ -139,25 +141,29 @@ pub(crate) fn create(name: &str, now: UnixTime) -> Result<Material, rcgen::Error
         ..Material::default()
     };
     let issuer = Issuer::new(params, ca_key);
-    with_server(material, &issuer, name, now)
+    with_server(material, &issuer, names, now)
 }
 
-/// The same authority with a new certificate for the server of this name.
-pub(crate) fn renew(material: Material, name: &str, now: UnixTime) -> Result<Material, String> {
+/// The same authority with a new certificate for the server of these names.
+pub(crate) fn renew(
+    material: Material,
+    names: &[String],
+    now: UnixTime,
+) -> Result<Material, String> {
     let key = ca_key(&material)?;
     let der = CertificateDer::from_pem_slice(&material.ca_cert).map_err(|e| e.to_string())?;
     let issuer = Issuer::from_ca_cert_der(&der, key).map_err(|e| e.to_string())?;
-    with_server(material, &issuer, name, now).map_err(|e| e.to_string())
+    with_server(material, &issuer, names, now).map_err(|e| e.to_string())
 }
 
 fn with_server(
     mut material: Material,
     issuer: &Issuer<'_, KeyPair>,
-    name: &str,
+    names: &[String],
     now: UnixTime,
 ) -> Result<Material, rcgen::Error> {
     let key = KeyPair::generate()?;
-    let mut params = params(name, name, now, SERVER_VALIDITY)?;
+    let mut params = params(names, now, SERVER_VALIDITY)?;
     params.key_usages = vec![
         KeyUsagePurpose::DigitalSignature,
         KeyUsagePurpose::KeyEncipherment,
@@ -174,27 +180,25 @@ fn with_server(
 pub(crate) fn self_signed(names: &[&str], now: UnixTime) -> Result<(Vec<u8>, Vec<u8>), String> {
     let make = || -> Result<_, rcgen::Error> {
         let key = KeyPair::generate()?;
-        let first = names.first().copied().unwrap_or_default();
-        let mut params = params(first, first, now, SERVER_VALIDITY)?;
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
-        let certificate = params.self_signed(&key)?;
+        let certificate = params(&names, now, SERVER_VALIDITY)?.self_signed(&key)?;
         Ok((certificate.pem().into(), key.serialize_pem().into()))
     };
     make().map_err(|e| e.to_string())
 }
 
+/// What a certificate for these names says; it is called by the first of them.
 fn params(
-    common_name: &str,
-    alternative_name: &str,
+    names: &[String],
     now: UnixTime,
     validity: Duration,
 ) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new(vec![alternative_name.to_owned()])?;
+    let mut params = CertificateParams::new(names)?;
     params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
+    params.distinguished_name.push(
+        DnType::CommonName,
+        names.first().cloned().unwrap_or_default(),
+    );
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let now = Duration::from_secs(now.as_secs());
     params.not_before = epoch + now.saturating_sub(BACKDATED);
@@ -210,8 +214,11 @@ fn later(time: UnixTime, by: Duration) -> UnixTime {
 mod tests {
     use super::*;
 
-    const NAME: &str = "jobset-webhook-service.jobset-system.svc";
     const DAY: Duration = Duration::from_hours(24);
+
+    fn names() -> Vec<String> {
+        vec!["jobset-webhook-service.jobset-system.svc".to_owned()]
+    }
 
     fn now() -> UnixTime {
         UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000))
@@ -219,37 +226,37 @@ mod tests {
 
     #[test]
     fn what_is_created_is_good_until_ninety_days_before_its_end() {
-        let material = create(NAME, now()).unwrap();
-        assert_eq!(judge(&material, NAME, now()), Verdict::Good);
+        let material = create(&names(), now()).unwrap();
+        assert_eq!(judge(&material, &names(), now()), Verdict::Good);
         assert_eq!(
-            judge(&material, NAME, later(now(), DAY * 274)),
+            judge(&material, &names(), later(now(), DAY * 274)),
             Verdict::Good
         );
-        let late = judge(&material, NAME, later(now(), DAY * 276));
+        let late = judge(&material, &names(), later(now(), DAY * 276));
         assert!(matches!(late, Verdict::RenewServer(_)), "{late:?}");
-        let late = judge(&material, NAME, later(now(), DAY * (3650 - 89)));
+        let late = judge(&material, &names(), later(now(), DAY * (3650 - 89)));
         assert!(matches!(late, Verdict::RenewAll(_)), "{late:?}");
     }
 
     #[test]
     fn a_renewed_certificate_is_of_the_same_authority() {
-        let first = create(NAME, now()).unwrap();
+        let first = create(&names(), now()).unwrap();
         let later = later(now(), DAY * 300);
-        let second = renew(first.clone(), NAME, later).unwrap();
+        let second = renew(first.clone(), &names(), later).unwrap();
         assert_eq!(second.ca_cert, first.ca_cert);
         assert_eq!(second.ca_key, first.ca_key);
         assert_ne!(second.cert, first.cert);
-        assert_eq!(judge(&second, NAME, later), Verdict::Good);
+        assert_eq!(judge(&second, &names(), later), Verdict::Good);
     }
 
     #[test]
     fn what_is_missing_or_does_not_fit_is_replaced() {
-        let good = create(NAME, now()).unwrap();
-        let other = create(NAME, now()).unwrap();
+        let good = create(&names(), now()).unwrap();
+        let other = create(&names(), now()).unwrap();
         let change = |change: fn(&mut Material, &Material)| {
             let mut material = good.clone();
             change(&mut material, &other);
-            judge(&material, NAME, now())
+            judge(&material, &names(), now())
         };
         let all: &[fn(&mut Material, &Material)] = &[
             |m, _| *m = Material::default(),
@@ -284,8 +291,17 @@ mod tests {
                 "{number}: {verdict:?}"
             );
         }
-        let verdict = judge(&good, "other.jobset-system.svc", now());
+        let verdict = judge(&good, &["other.jobset-system.svc".to_owned()], now());
         assert!(matches!(verdict, Verdict::RenewServer(_)), "{verdict:?}");
+        let more = [
+            names(),
+            vec!["127.0.0.1".to_owned(), "a.example".to_owned()],
+        ]
+        .concat();
+        let verdict = judge(&good, &more, now());
+        assert!(matches!(verdict, Verdict::RenewServer(_)), "{verdict:?}");
+        let renewed = renew(good, &more, now()).unwrap();
+        assert_eq!(judge(&renewed, &more, now()), Verdict::Good);
     }
 
     /// What the reference has stored is taken over, and renewed under its own authority.
@@ -298,13 +314,13 @@ mod tests {
             key: include_bytes!("testdata/tls.key").to_vec(),
         };
         assert!(stored.ca_key.starts_with(b"-----BEGIN RSA PRIVATE KEY"));
-        assert_eq!(judge(&stored, NAME, now()), Verdict::Good);
+        assert_eq!(judge(&stored, &names(), now()), Verdict::Good);
         let later = later(now(), DAY * 300);
-        let verdict = judge(&stored, NAME, later);
+        let verdict = judge(&stored, &names(), later);
         assert!(matches!(verdict, Verdict::RenewServer(_)), "{verdict:?}");
-        let renewed = renew(stored.clone(), NAME, later).unwrap();
+        let renewed = renew(stored.clone(), &names(), later).unwrap();
         assert_eq!(renewed.ca_cert, stored.ca_cert);
-        assert_eq!(judge(&renewed, NAME, later), Verdict::Good);
+        assert_eq!(judge(&renewed, &names(), later), Verdict::Good);
     }
 
     #[test]

@@ -51,12 +51,17 @@ pub(crate) struct Settings {
     pub(crate) namespace: String,
     pub(crate) secret: String,
     pub(crate) service: String,
+    /// Further names and addresses of the webhooks.
+    pub(crate) more_names: Vec<String>,
 }
 
 impl Settings {
-    /// The name by which the API server calls the webhooks.
-    pub(crate) fn server_name(&self) -> String {
-        format!("{}.{}.svc", self.service, self.namespace)
+    /// The names by which the API server calls the webhooks: first that of the Service.
+    pub(crate) fn server_names(&self) -> Vec<String> {
+        let service = format!("{}.{}.svc", self.service, self.namespace);
+        let mut names = vec![service];
+        names.extend_from_slice(&self.more_names);
+        names
     }
 }
 
@@ -214,22 +219,22 @@ impl Manager {
 
     /// New certificates in place of these, if they are due.
     fn due(&self, stored: &Material) -> Result<Option<Material>, Error> {
-        let name = self.settings.server_name();
+        let names = self.settings.server_names();
         let now = UnixTime::now();
         let issue = |error: rcgen::Error| Error::Issue(error.to_string());
-        match issue::judge(stored, &name, now) {
+        match issue::judge(stored, &names, now) {
             Verdict::Good => Ok(None),
             Verdict::RenewServer(reason) => {
                 tracing::info!(reason, "making a new certificate");
-                let renewed = issue::renew(stored.clone(), &name, now).or_else(|error| {
+                let renewed = issue::renew(stored.clone(), &names, now).or_else(|error| {
                     tracing::warn!(error, "this authority cannot sign; making a new one");
-                    issue::create(&name, now).map_err(issue)
+                    issue::create(&names, now).map_err(issue)
                 })?;
                 Ok(Some(renewed))
             }
             Verdict::RenewAll(reason) => {
                 tracing::info!(reason, "making a new certificate authority");
-                issue::create(&name, now).map(Some).map_err(issue)
+                issue::create(&names, now).map(Some).map_err(issue)
             }
         }
     }

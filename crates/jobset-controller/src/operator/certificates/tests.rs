@@ -16,8 +16,9 @@ fn the_server_is_called_by_its_service() {
         namespace: "ns".to_owned(),
         secret: "secret".to_owned(),
         service: "svc".to_owned(),
+        more_names: vec!["127.0.0.1".to_owned()],
     };
-    assert_eq!(settings.server_name(), "svc.ns.svc");
+    assert_eq!(settings.server_names(), ["svc.ns.svc", "127.0.0.1"]);
 }
 
 #[test]
@@ -25,7 +26,7 @@ fn a_secret_keeps_what_is_not_ours() {
     for data in [json!({"other": "b2s="}), Value::Null] {
         let mut secret = secret(data.clone());
         assert!(read(&secret) == Material::default());
-        let material = issue::create("svc.ns.svc", UnixTime::now()).unwrap();
+        let material = issue::create(&["svc.ns.svc".to_owned()], UnixTime::now()).unwrap();
         write(&mut secret, &material);
         assert!(read(&secret) == material);
         assert_eq!(secret.data["type"], "Opaque");

@@ -188,6 +188,12 @@ pub(crate) struct Extensions {
     /// Whether webhooks are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) webhooks: Option<bool>,
+    /// Further names and addresses that the webhooks' own certificate is for.
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(crate) webhook_names: Vec<String>,
 }
 
 impl Configuration {

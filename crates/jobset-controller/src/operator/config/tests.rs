@@ -116,7 +116,7 @@ metrics: {bindAddress: ':38080', certDir: /metrics}
 health: {healthProbeBindAddress: '0', readinessEndpointName: /r, livenessEndpointName: /l}
 tls: {minVersion: VersionTLS12, cipherSuites: [a, b]}
 featureGates: {RestartJob: true}
-extensions: {workers: 4, maxInFlight: 10, namespace: team, webhooks: false}
+extensions: {workers: 4, maxInFlight: 10, namespace: team, webhooks: false, webhookNames: [a.b]}
 ",
     );
     assert_eq!(configuration.webhook.port, Some(9444));
@@ -130,6 +130,7 @@ extensions: {workers: 4, maxInFlight: 10, namespace: team, webhooks: false}
     assert_eq!(configuration.health.readiness_endpoint_name, "/r");
     assert!(configuration.feature_gates["RestartJob"]);
     assert!(!configuration.webhooks());
+    assert_eq!(configuration.extensions.unwrap().webhook_names, ["a.b"]);
     let json = r#"{"apiVersion":"config.jobset.x-k8s.io/v1alpha1","kind":"Configuration",
                    "webhook":{"port":1}}"#;
     assert_eq!(decode(json).unwrap().webhook.port, Some(1));
@@ -273,6 +274,7 @@ fn a_dump_can_be_read_back() {
         "metrics: {bindAddress: '0'}",
         "webhook: {host: 'yes', certDir: '- #'}",
         "featureGates: {RestartJob: true}\nextensions: {namespace: '1e3', workers: 3}",
+        "extensions: {webhookNames: ['127.0.0.1', '::1', a.example.com]}",
     ] {
         let configuration = file(text);
         let mut again = decode(&dump(&configuration)).unwrap();
@@ -343,6 +345,10 @@ fn validation() {
         ("extensions: {workers: 0}", &["extensions.workers"]),
         ("extensions: {maxInFlight: 0}", &["extensions.maxInFlight"]),
         ("extensions: {namespace: A}", &["extensions.namespace"]),
+        (
+            "extensions: {webhookNames: ['a b', '127.0.0.1', a]}",
+            &["extensions.webhookNames"],
+        ),
         (
             "extensions: {workers: 1, maxInFlight: 1, namespace: a}",
             &[],

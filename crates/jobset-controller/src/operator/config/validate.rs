@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jobset_controller::webhook::tls::TlsSettings;
+use rustls::pki_types::ServerName;
 
 use super::Configuration;
 
@@ -118,6 +119,15 @@ fn extensions(configuration: &Configuration, errors: &mut Vec<FieldError>) {
                 field,
                 value: "0".to_owned(),
                 detail: "must be at least 1".to_owned(),
+            });
+        }
+    }
+    for name in &extensions.webhook_names {
+        if ServerName::try_from(name.as_str()).is_err() {
+            errors.push(FieldError {
+                field: "extensions.webhookNames",
+                value: format!("{name:?}"),
+                detail: "is neither a host name nor an address".to_owned(),
             });
         }
     }
