@@ -90,7 +90,8 @@ impl Reconciler {
         }
 
         let jobset = &snapshot.jobset;
-        if jobset_core::placement::concerns(jobset) {
+        // Without the webhook nobody asks where Pods are, and nobody may look at nodes.
+        if self.pod_webhook && jobset_core::placement::concerns(jobset) {
             self.placement_wanted.notify_one();
         }
         let observed = Observed {

@@ -234,6 +234,14 @@ fn restart(name: &str) -> anyhow::Result<()> {
         .find(|(known, _)| **known == name)
         .context("no such program")?;
     process::kill(&files, name)?;
+    // Threads of a killed process may hold its port a little longer.
+    let begin = Instant::now();
+    while std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).is_err() {
+        if begin.elapsed() > PATIENCE {
+            bail!("port {port} does not become free");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
     let mut child = process::start(&files, name, &program, &arguments)?;
     let part = Part {
         name,

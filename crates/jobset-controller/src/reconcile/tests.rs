@@ -154,6 +154,25 @@ async fn own_writes_are_known_without_any_watch_event() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pods_are_followed_for_the_webhook_alone() {
+    use futures::FutureExt as _;
+
+    for pod_webhook in [true, false] {
+        let mut bench = bench(echo());
+        let mut jobset = jobset_with_one_job();
+        jobset["metadata"]["resourceVersion"] = "99".into();
+        jobset["metadata"]["annotations"] =
+            json!({"alpha.jobset.sigs.k8s.io/exclusive-topology": "rack"});
+        let jobset: WatchedJobSet = serde_json::from_value(jobset).unwrap();
+        bench.reconciler.index.replace(vec![jobset]);
+        bench.reconciler.pod_webhook = pod_webhook;
+        bench.reconcile().await;
+        let wanted = bench.reconciler.placement_wanted.notified().now_or_never();
+        assert_eq!(wanted.is_some(), pod_webhook);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn events_follow_the_status_and_carry_its_revision() {
     let bench = bench(echo());
     bench.reconcile().await;
