@@ -160,9 +160,17 @@ impl Cluster {
         for collection in [JOBSETS, JOBS, PODS, SERVICES] {
             let path = within(collection, namespace);
             let how = json!({"propagationPolicy": "Background", "gracePeriodSeconds": 0});
-            let body = how.to_string().into_bytes();
-            self.ask(Method::DELETE, &path, "application/json", body)
-                .await?;
+            self.eventually("everything is deleted", async || {
+                let body = how.to_string().into_bytes();
+                let request = Request::delete(&path).header("content-type", "application/json");
+                match self.client.request::<Value>(request.body(body)?).await {
+                    Ok(_) => Ok(Some(())),
+                    // Too much for one request; each goes on where the last one had to stop.
+                    Err(kube::Error::Api(status)) if status.code == 504 => Ok(None),
+                    Err(error) => Err(error).with_context(|| format!("DELETE {path}")),
+                }
+            })
+            .await?;
         }
         for collection in [JOBSETS, JOBS, PODS, SERVICES] {
             let path = format!("{}?limit=1", within(collection, namespace));

@@ -168,8 +168,6 @@ fn operator(options: &Options) -> anyhow::Result<()> {
             &mut report,
         );
         let stopped = kube::stop();
-        // What was measured is kept also when something fails later.
-        report.write()?;
         result.and(stopped)?;
     }
     report.show();
@@ -214,6 +212,8 @@ fn measure(
                     .await
                     .with_context(|| format!("{mode:?} {scenario:?}"))?;
                 report.add(mode, scenario, taken);
+                // What was measured is kept also when something fails later.
+                report.write()?;
             }
         }
         Ok(())

@@ -61,7 +61,8 @@ pub(crate) struct Taken {
 
 impl Taken {
     fn put(&mut self, name: &'static str, value: f64) {
-        self.values.insert(name, value);
+        // The sum of nothing is -0.
+        self.values.insert(name, value + 0.0);
     }
 }
 
@@ -161,6 +162,8 @@ fn jobset(name: &str, jobs: usize) -> Value {
         "apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet",
         "metadata": {"name": name},
         "spec": {
+            // As the webhook would default it.
+            "network": {"enableDNSHostnames": true},
             "failurePolicy": {"maxRestarts": 3},
             "replicatedJobs": [{
                 "name": "work", "replicas": jobs,

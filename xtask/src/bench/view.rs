@@ -7,8 +7,9 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use futures::{AsyncBufReadExt as _, TryStreamExt as _};
+use futures::{AsyncBufRead, AsyncBufReadExt as _, TryStreamExt as _};
 use http::Request;
+use kube::Client;
 use serde::Deserialize;
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -28,6 +29,7 @@ pub(crate) struct Seen {
 struct Metadata {
     name: String,
     uid: String,
+    resource_version: String,
     deletion_timestamp: Option<String>,
 }
 
@@ -82,6 +84,31 @@ struct Line {
     object: Seen,
 }
 
+impl Line {
+    fn is_change(&self) -> bool {
+        matches!(self.kind.as_str(), "ADDED" | "MODIFIED" | "DELETED")
+    }
+
+    fn apply(self, objects: &mut Objects) {
+        let name = self.object.metadata.name.clone();
+        if self.kind == "DELETED" {
+            objects.remove(&name);
+        } else {
+            objects.insert(name, self.object);
+        }
+    }
+}
+
+async fn watch_from(
+    client: &Client,
+    path: &str,
+    version: &str,
+) -> anyhow::Result<impl AsyncBufRead + use<>> {
+    let uri = format!("{path}?watch=1&timeoutSeconds=7200&resourceVersion={version}");
+    let request = Request::get(uri).body(Vec::new())?;
+    Ok(client.request_stream(request).await?)
+}
+
 /// Follows a collection while it exists.
 pub(crate) struct View {
     objects: Arc<Mutex<Objects>>,
@@ -97,6 +124,7 @@ impl Drop for View {
 
 impl View {
     /// Starts with what there is. The watch is there when this returns.
+    #[expect(clippy::print_stderr, reason = "diagnostics of a command")]
     pub(crate) async fn start(cluster: &Cluster, path: &str) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -116,29 +144,31 @@ impl View {
             .map(|seen| (seen.metadata.name.clone(), seen))
             .collect();
         let objects = Arc::new(Mutex::new(objects));
-        let version = list.metadata.resource_version;
-        let uri = format!("{path}?watch=1&timeoutSeconds=7200&resourceVersion={version}");
-        let stream = client
-            .request_stream(Request::get(uri).body(Vec::new())?)
-            .await?;
+        let mut version = list.metadata.resource_version;
+        let path = path.to_owned();
         let (tell, changed) = watch::channel(0);
         let state = objects.clone();
+        let mut stream = watch_from(&client, &path, &version).await?;
         let task = tokio::spawn(async move {
-            let mut lines = Box::pin(stream.lines());
-            // The end of the stream closes the channel, which is how whoever waits learns of it.
-            while let Ok(Some(line)) = lines.try_next().await {
-                let Ok(line) = serde_json::from_str::<Line>(&line) else {
-                    return;
-                };
-                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                let name = line.object.metadata.name.clone();
-                match line.kind.as_str() {
-                    "ADDED" | "MODIFIED" => drop(state.insert(name, line.object)),
-                    "DELETED" => drop(state.remove(&name)),
-                    _ => return,
+            loop {
+                let mut lines = Box::pin(stream.lines());
+                while let Ok(Some(line)) = lines.try_next().await {
+                    match serde_json::from_str::<Line>(&line) {
+                        Ok(line) if line.is_change() => {
+                            version.clone_from(&line.object.metadata.resource_version);
+                            let mut objects = state.lock().unwrap_or_else(PoisonError::into_inner);
+                            line.apply(&mut objects);
+                        }
+                        // Whoever waits learns of it when the channel is closed.
+                        _ => return eprintln!("not a change: {line}"),
+                    }
+                    tell.send_modify(|count| *count += 1);
                 }
-                drop(state);
-                tell.send_modify(|count| *count += 1);
+                // The server gives up watchers that are too slow for it.
+                stream = match watch_from(&client, &path, &version).await {
+                    Ok(stream) => stream,
+                    Err(error) => return eprintln!("cannot watch {path}: {error:#}"),
+                };
             }
         });
         Ok(Self {
