@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use jobset_api::constants;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -23,7 +26,7 @@ use crate::reconcile::Reconciler;
 use crate::requests::{self, Requests};
 use crate::stats::Stats;
 use crate::watch::Watches;
-use crate::watched::{WatchedJob, WatchedJobSet, WatchedName};
+use crate::watched::{WatchedJob, WatchedJobSet, WatchedName, WatchedPod};
 
 /// Share of a processor that one JobSet's bursts of child events may take, as time between two
 /// looks per child looked at.
@@ -76,7 +79,7 @@ impl Controller {
             stats,
         } = self;
         let queue = Arc::new(Queue::new(options.seed));
-        let index = Arc::new(Index::default());
+        let index = Arc::new(Index::new(options.planning()));
         let requests = Arc::new(Requests::new(
             client.clone(),
             stats.clone(),
@@ -110,6 +113,7 @@ impl Controller {
             index: index.clone(),
             queue: queue.clone(),
             stats: stats.clone(),
+            start_time_matters: AtomicBool::new(false),
         };
         let reconciler = Arc::new(Reconciler {
             index,
@@ -118,7 +122,7 @@ impl Controller {
             executor,
             recorder,
             stats: stats.clone(),
-            gates: options.gates,
+            planning: options.planning(),
             clock: options.clock.clone(),
             status_interval: options.status_interval,
             confirmation_timeout: options.confirmation_timeout,
@@ -159,7 +163,8 @@ impl Controller {
     }
 }
 
-/// Starts the four watches. The future resolves when each has completed its first list.
+/// Starts the watches. The future resolves when each has completed its first list, but for the one
+/// of Pods, which begins only when some JobSet needs it.
 fn start_watches(
     client: &Client,
     namespace: Option<&str>,
@@ -169,30 +174,36 @@ fn start_watches(
     impl Future<Output = Result<(), oneshot::error::RecvError>> + use<>,
 ) {
     let mut tasks = JoinSet::new();
+    let all = watcher::Config::default();
     let (jobsets, jobsets_ready) = oneshot::channel();
     let (jobs, jobs_ready) = oneshot::channel();
     let (services, services_ready) = oneshot::channel();
     let (claims, claims_ready) = oneshot::channel();
+    tasks.spawn(watches.clone().follow::<WatchedJobSet>(
+        api(client, namespace),
+        all.clone(),
+        jobsets,
+    ));
     tasks.spawn(
         watches
             .clone()
-            .follow::<WatchedJobSet>(api(client, namespace), jobsets),
+            .follow::<WatchedJob>(api(client, namespace), all.clone(), jobs),
     );
+    tasks.spawn(watches.clone().follow::<WatchedName<Service>>(
+        api(client, namespace),
+        all.clone(),
+        services,
+    ));
     tasks.spawn(
         watches
             .clone()
-            .follow::<WatchedJob>(api(client, namespace), jobs),
+            .follow::<WatchedName<PersistentVolumeClaim>>(
+                api(client, namespace),
+                all.clone(),
+                claims,
+            ),
     );
-    tasks.spawn(
-        watches
-            .clone()
-            .follow::<WatchedName<Service>>(api(client, namespace), services),
-    );
-    tasks.spawn(
-        watches
-            .clone()
-            .follow::<WatchedName<PersistentVolumeClaim>>(api(client, namespace), claims),
-    );
+    tasks.spawn(follow_pods(watches.clone(), api(client, namespace)));
     let complete = async move {
         jobsets_ready.await?;
         jobs_ready.await?;
@@ -200,6 +211,19 @@ fn start_watches(
         claims_ready.await
     };
     (tasks, complete)
+}
+
+/// Follows the Pods of JobSets from the moment on at which some JobSet needs that.
+async fn follow_pods(watches: Watches, api: Api<WatchedPod>) {
+    tokio::select! {
+        () = watches.index.pods_are_wanted() => {}
+        () = watches.shutdown.cancelled() => return,
+    }
+    tracing::info!("a JobSet needs its Pods to be watched");
+    let of_jobsets = watcher::Config::default().labels(constants::JOBSET_NAME_KEY);
+    // The JobSets that wait for the first list are woken by it.
+    let (ready, _) = oneshot::channel();
+    watches.follow(api, of_jobsets, ready).await;
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>

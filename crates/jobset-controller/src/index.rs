@@ -17,13 +17,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jobset_api::{JobSet, names};
-use jobset_core::{ChildJob, ServiceState};
+use jobset_core::{ChildJob, ChildPod, PlanOptions, ServiceState, wants_pods};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::expectations::Expectations;
 use crate::lock::lock;
-use crate::watched::{Identity, Owner, Revision, WatchedJob, WatchedJobSet, WatchedName};
+use crate::watched::{
+    Identity, Owner, Revision, WatchedJob, WatchedJobSet, WatchedName, WatchedPod,
+};
 
 /// Namespace and name of an object. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,6 +62,8 @@ pub(crate) struct Snapshot {
     pub(crate) service: ServiceState,
     /// Of the claims this JobSet wants, those that exist.
     pub(crate) claims: BTreeSet<String>,
+    /// Its Pods, sorted by name, if they are needed and known.
+    pub(crate) pods: Option<Vec<Arc<ChildPod>>>,
     /// Own Jobs that the watch should have shown by now.
     pub(crate) overdue: Vec<String>,
     /// When the next own Job becomes overdue.
@@ -69,6 +74,9 @@ pub(crate) struct Snapshot {
 #[derive(Default)]
 pub(crate) struct Index {
     state: Mutex<State>,
+    planning: PlanOptions,
+    /// Whether some JobSet needs its Pods to be known. Once true, it stays so.
+    pods_wanted: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -81,8 +89,20 @@ struct State {
     expectations: Expectations,
     services: Names,
     claims: Names,
+    pods: Pods,
     jobsets_passed: Revision,
     jobs_passed: Revision,
+}
+
+/// Pods by JobSet, as far as some JobSet needs them.
+#[derive(Default)]
+struct Pods {
+    /// The first list is complete.
+    complete: bool,
+    /// JobSet → Pod name → Pod. Sorted, so that snapshots are.
+    by_jobset: HashMap<Key, BTreeMap<String, Arc<ChildPod>>>,
+    /// Pod → JobSet, to find the Pod when its label changes.
+    jobsets: HashMap<Key, Key>,
 }
 
 struct KnownJobSet {
@@ -119,6 +139,33 @@ pub(crate) trait Cache<K> {
 }
 
 impl Index {
+    /// An empty index for plans made with these options.
+    pub(crate) fn new(planning: PlanOptions) -> Self {
+        Self {
+            planning,
+            ..Self::default()
+        }
+    }
+
+    /// Resolves when the first JobSet appears that needs its Pods to be known.
+    pub(crate) async fn pods_are_wanted(&self) {
+        // The sender lives as long as this index, so waiting cannot fail.
+        let _ = self
+            .pods_wanted
+            .subscribe()
+            .wait_for(|wanted| *wanted)
+            .await;
+    }
+
+    fn note_wishes(&self, object: &WatchedJobSet) {
+        if let Ok(jobset) = &object.decoded
+            && !*self.pods_wanted.borrow()
+            && wants_pods(jobset, &self.planning)
+        {
+            self.pods_wanted.send_replace(true);
+        }
+    }
+
     /// The JobSet and all that is known of its children; `None` if it does not exist or cannot be
     /// decoded.
     pub(crate) fn snapshot(&self, key: &Key, patience: Duration) -> Option<Snapshot> {
@@ -148,6 +195,11 @@ impl Index {
             .map(|template| names::claim_name(template.name(), jobset.name()))
             .filter(|name| exists(&state.claims, name))
             .collect();
+        let pods = (state.pods.complete && wants_pods(&jobset, &self.planning)).then(|| {
+            let pods = state.pods.by_jobset.get(key);
+            pods.map(|pods| pods.values().cloned().collect())
+                .unwrap_or_default()
+        });
         let (overdue, next_overdue) =
             state
                 .expectations
@@ -157,6 +209,7 @@ impl Index {
             jobs,
             service,
             claims,
+            pods,
             overdue,
             next_overdue,
         })
@@ -403,6 +456,7 @@ impl Names {
 
 impl Cache<WatchedJobSet> for Index {
     fn apply(&self, object: WatchedJobSet) -> Concerned {
+        self.note_wishes(&object);
         let mut state = lock(&self.state);
         state.jobsets_passed = state.jobsets_passed.max(object.revision());
         state.apply_jobset(&object)
@@ -423,6 +477,9 @@ impl Cache<WatchedJobSet> for Index {
     }
 
     fn replace(&self, objects: Vec<WatchedJobSet>) -> Concerned {
+        for object in &objects {
+            self.note_wishes(object);
+        }
         let mut state = lock(&self.state);
         let present: HashSet<Key> = objects.iter().map(Key::of).collect();
         let gone: Vec<Key> = state
@@ -487,6 +544,83 @@ impl Cache<WatchedJob> for Index {
         }
         for (key, uid) in gone {
             concerned.extend(state.remove_job(&key, &uid));
+        }
+        concerned
+    }
+}
+
+impl Pods {
+    /// Wakes the JobSet only if something changes that plans depend on: the status of a Pod changes
+    /// more often than that.
+    fn insert(&mut self, object: &WatchedPod) -> Concerned {
+        let key = Key::of(object);
+        let jobset = object
+            .jobset
+            .as_deref()
+            .map(|name| Key::new(object.namespace(), name));
+        let mut concerned = Concerned::new();
+        if self.jobsets.get(&key) != jobset.as_ref() {
+            concerned.extend(self.remove(&key));
+        }
+        let Some(jobset) = jobset else {
+            return concerned;
+        };
+        let pods = self.by_jobset.entry(jobset.clone()).or_default();
+        let before = pods.insert(object.name().to_owned(), object.pod.clone());
+        self.jobsets.insert(key, jobset.clone());
+        if before.is_none_or(|before| before != object.pod) {
+            concerned.insert(jobset);
+        }
+        concerned
+    }
+
+    fn remove(&mut self, pod: &Key) -> Option<Key> {
+        let jobset = self.jobsets.remove(pod)?;
+        if let Some(pods) = self.by_jobset.get_mut(&jobset) {
+            pods.remove(&*pod.name);
+            if pods.is_empty() {
+                self.by_jobset.remove(&jobset);
+            }
+        }
+        Some(jobset)
+    }
+}
+
+/// Pods are never written here, so their watch alone says what they are like.
+impl Cache<WatchedPod> for Index {
+    fn apply(&self, object: WatchedPod) -> Concerned {
+        lock(&self.state).pods.insert(&object)
+    }
+
+    fn delete(&self, object: WatchedPod) -> Concerned {
+        let removed = lock(&self.state).pods.remove(&Key::of(&object));
+        removed.into_iter().collect()
+    }
+
+    fn replace(&self, objects: Vec<WatchedPod>) -> Concerned {
+        let mut state = lock(&self.state);
+        let present: HashSet<Key> = objects.iter().map(Key::of).collect();
+        let gone: Vec<Key> = state
+            .pods
+            .jobsets
+            .keys()
+            .filter(|key| !present.contains(*key))
+            .cloned()
+            .collect();
+        let mut concerned = Concerned::new();
+        for key in gone {
+            concerned.extend(state.pods.remove(&key));
+        }
+        for object in &objects {
+            concerned.extend(state.pods.insert(object));
+        }
+        if !std::mem::replace(&mut state.pods.complete, true) {
+            // Those without any Pod have waited to know that, too.
+            let waiting = state.jobsets.iter().filter(|(_, known)| {
+                let jobset = known.jobset.as_ref();
+                jobset.is_some_and(|jobset| wants_pods(jobset, &self.planning))
+            });
+            concerned.extend(waiting.map(|(key, _)| key.clone()));
         }
         concerned
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobset_api::FeatureGates;
+use jobset_core::PlanOptions;
 use k8s_openapi::jiff::Timestamp;
 
 /// Settings of a [`Controller`](crate::Controller). The default is right for most clusters.
@@ -37,6 +38,13 @@ pub struct ControllerOptions {
     pub clock: Clock,
     /// Seed of the jitter of retries. Default: random.
     pub seed: u64,
+}
+
+impl ControllerOptions {
+    /// What of this the planner is told.
+    pub(crate) fn planning(&self) -> PlanOptions {
+        PlanOptions { gates: self.gates }
+    }
 }
 
 impl Default for ControllerOptions {

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jobset_api::{FeatureGates, JobSet, constants};
-use jobset_core::{Observed, Terminal};
+use jobset_api::{JobSet, constants};
+use jobset_core::{Observed, PlanOptions, Terminal};
 use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::time::Instant;
 
@@ -31,7 +31,8 @@ pub(crate) struct Reconciler {
     pub(crate) executor: Executor,
     pub(crate) recorder: Recorder,
     pub(crate) stats: Arc<Stats>,
-    pub(crate) gates: FeatureGates,
+    /// How plans are made.
+    pub(crate) planning: PlanOptions,
     pub(crate) clock: Clock,
     pub(crate) status_interval: Duration,
     pub(crate) confirmation_timeout: Duration,
@@ -87,8 +88,9 @@ impl Reconciler {
             jobs: &snapshot.jobs,
             service: snapshot.service,
             claims: &snapshot.claims,
+            pods: snapshot.pods.as_deref(),
         };
-        let mut plan = jobset_core::plan(&observed, &self.gates, self.clock.now());
+        let mut plan = jobset_core::plan(&observed, &self.planning, self.clock.now());
         self.warn(key, std::mem::take(&mut plan.warnings));
 
         let steps = std::mem::take(&mut plan.steps);

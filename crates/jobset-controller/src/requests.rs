@@ -137,6 +137,11 @@ impl RequestError {
         })
     }
 
+    /// 422: the object would not be acceptable.
+    pub(crate) fn is_invalid(&self) -> bool {
+        self.status().is_some_and(|status| status.code == 422)
+    }
+
     /// The server could not cope: too many requests, an internal error, unavailable, or no answer.
     pub(crate) fn is_overload(&self) -> bool {
         match self {
@@ -326,6 +331,7 @@ pub(crate) fn for_reading(client: Client, stats: Arc<Stats>, time_limit: Duratio
             Some("jobs") => "jobs",
             Some("services") => "services",
             Some("persistentvolumeclaims") => "persistentvolumeclaims",
+            Some("pods") => "pods",
             _ => "other",
         };
         stats.count_request(if watch { "watch" } else { "list" }, resource);

@@ -45,8 +45,12 @@ pub(crate) struct Watches {
 impl Watches {
     /// Keeps the index up to date with the objects of `api` until shutdown. `ready` is told when
     /// the first list is complete. No error and no panic ends it.
-    pub(crate) async fn follow<K>(self, api: Api<K>, ready: oneshot::Sender<()>)
-    where
+    pub(crate) async fn follow<K>(
+        self,
+        api: Api<K>,
+        config: watcher::Config,
+        ready: oneshot::Sender<()>,
+    ) where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
         Index: Cache<K>,
     {
@@ -59,7 +63,7 @@ impl Watches {
             last_failure: None,
         };
         while !follower.watches.shutdown.is_cancelled() {
-            let attempt = AssertUnwindSafe(follower.attempt(api.clone()))
+            let attempt = AssertUnwindSafe(follower.attempt(api.clone(), config.clone()))
                 .catch_unwind()
                 .await;
             if attempt.is_err() {
@@ -84,12 +88,12 @@ struct Follower {
 
 impl Follower {
     /// Lists and watches until the watch has to start over from a list, or until shutdown.
-    async fn attempt<K>(&mut self, api: Api<K>)
+    async fn attempt<K>(&mut self, api: Api<K>, config: watcher::Config)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
         Index: Cache<K>,
     {
-        let mut stream = pin!(watcher(api, watcher::Config::default()));
+        let mut stream = pin!(watcher(api, config));
         let mut listed = Vec::new();
         let mut listing = false;
         let shutdown = self.watches.shutdown.clone();

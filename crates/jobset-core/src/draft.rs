@@ -57,7 +57,7 @@ impl Draft {
         }
         let continue_on_error = matches!(
             kind,
-            StepKind::DeletePrevious | StepKind::DeleteActive | StepKind::Suspend
+            StepKind::DeletePrevious | StepKind::DeleteActive | StepKind::Suspend | StepKind::Scale
         );
         let index = self.steps.len();
         self.steps.push(Step {

@@ -346,10 +346,15 @@ fn bump(list: &mut Vec<i32>, place: &Place) {
     }
 }
 
-/// The JobSet fails for good.
+/// The JobSet fails for good because of this Job.
 fn fail(reason: &str, message: &str, job: &ChildJob, draft: &mut Draft) {
     let message = messages::with_first_failed_job(message, &job.name);
-    draft.condition_after(None, Change::warning(constants::FAILED, reason, &message));
+    end(reason, &message, draft);
+}
+
+/// The JobSet fails for good.
+pub(crate) fn end(reason: &str, message: &str, draft: &mut Draft) {
+    draft.condition_after(None, Change::warning(constants::FAILED, reason, message));
     draft.condition_after(
         None,
         Change::cleared(

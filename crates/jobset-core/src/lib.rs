@@ -17,10 +17,12 @@
 //! 6. All Jobs ready: a restart is over.
 //! 7. `failure_policy`, if any Job failed. The end: it changes the status and nothing else.
 //! 8. `success_policy`, if any Job succeeded. If it is satisfied, the end.
-//! 9. `suspend`, if asked for, before anything that can fail for other reasons.
-//! 10. `service`, then `claims`.
-//! 11. `create`: missing Jobs, as `depends_on` and `startup_policy` allow; `construct` builds them.
-//! 12. `resume`: suspended Jobs of a running JobSet.
+//! 9. `in_place`: the attempts of Pods whose containers restart together.
+//! 10. `suspend`, if asked for, before anything that can fail for other reasons.
+//! 11. `service`, then `claims`.
+//! 12. `elastic`: unfinished Jobs follow the size in their template.
+//! 13. `create`: missing Jobs, as `depends_on` and `startup_policy` allow; `construct` builds them.
+//! 14. `resume`: suspended Jobs of a running JobSet.
 //!
 //! # What is written when a step fails
 //!
@@ -55,15 +57,19 @@ mod counts;
 mod create;
 mod depends_on;
 mod draft;
+mod elastic;
 mod failure_policy;
 #[cfg(test)]
 mod fixtures;
+mod in_place;
 pub mod model;
 pub mod note;
 mod observed;
+mod options;
 mod patterns;
 pub mod placement;
 mod plan;
+mod pods;
 mod resume;
 mod roles;
 mod service;
@@ -77,6 +83,8 @@ mod work;
 
 pub use create::MAX_CREATIONS;
 pub use model::*;
-pub use plan::{plan, plan_counted};
+pub use options::PlanOptions;
+pub use plan::{plan, plan_counted, wants_pods};
+pub use pods::{ChildPod, PodPhase};
 pub use settle::Settled;
 pub use work::Work;

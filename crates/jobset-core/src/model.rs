@@ -62,6 +62,8 @@ pub enum StepKind {
     Service,
     /// Create claims of the volume claim policies.
     Claims,
+    /// Change the size of unfinished Jobs.
+    Scale,
     /// Create missing Jobs.
     CreateJobs,
     /// Start suspended Jobs of a running JobSet.
@@ -123,11 +125,24 @@ pub enum Action {
         name: String,
         /// Precondition: exactly this incarnation (part of the patch).
         uid: String,
-        /// First set `status.startTime` to null with [`Action::clear_start_time_patch`] on the
-        /// `status` subresource: the API refuses new scheduling directives otherwise.
+        /// `status.startTime` is set. API servers before Kubernetes 1.36 then refuse new scheduling
+        /// directives (422) until it is set to null with [`Action::clear_start_time_patch`] on the
+        /// `status` subresource.
         clear_start_time: bool,
+        /// The Job has condition `Suspended`. Without it, later API servers refuse new scheduling
+        /// directives (422); that passes by itself.
+        marked: bool,
         /// Strategic merge patch of the Job.
         patch: Value,
+    },
+    /// Set `spec.parallelism` and `spec.completions` with [`Action::scale_patch`] as merge patch.
+    ScaleJob {
+        /// Name of the Job.
+        name: String,
+        /// Precondition: exactly this incarnation (part of the patch).
+        uid: String,
+        /// Pods that the Job shall have.
+        pods: i32,
     },
     /// Create the headless Service.
     CreateService {
@@ -164,6 +179,7 @@ impl Action {
             | Self::DeleteJob { name, .. }
             | Self::SuspendJob { name, .. }
             | Self::ResumeJob { name, .. }
+            | Self::ScaleJob { name, .. }
             | Self::CreateService { name, .. }
             | Self::CreateClaim { name, .. }
             | Self::DeleteJobSet { name, .. } => name,
@@ -181,6 +197,7 @@ impl Action {
             Self::DeleteJob { .. }
             | Self::SuspendJob { .. }
             | Self::ResumeJob { .. }
+            | Self::ScaleJob { .. }
             | Self::DeleteJobSet { .. } => None,
         }
     }
@@ -189,6 +206,15 @@ impl Action {
     #[must_use]
     pub fn suspend_patch(uid: &str) -> Value {
         serde_json::json!({ "metadata": { "uid": uid }, "spec": { "suspend": true } })
+    }
+
+    /// JSON merge patch that gives the Job with this uid so many Pods.
+    #[must_use]
+    pub fn scale_patch(uid: &str, pods: i32) -> Value {
+        serde_json::json!({
+            "metadata": { "uid": uid },
+            "spec": { "parallelism": pods, "completions": pods },
+        })
     }
 
     /// JSON merge patch of the `status` subresource that clears the start time of the Job with

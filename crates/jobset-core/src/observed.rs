@@ -8,6 +8,8 @@ use jobset_api::constants;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 
+use crate::pods::ChildPod;
+
 /// One snapshot of a JobSet and its children.
 ///
 /// Borrowed throughout: planning one event of a JobSet with ten thousand Jobs copies none of them.
@@ -25,6 +27,9 @@ pub struct Observed<'a> {
     /// Names of the PersistentVolumeClaims known to exist in the namespace. A name that is missing
     /// here although the claim exists costs one request that is answered "already exists".
     pub claims: &'a BTreeSet<String>,
+    /// Pods of this JobSet, at least those of its Jobs; `None` if they are not known (yet), and then
+    /// nothing is concluded from that. Needed only where [`crate::wants_pods`] says so.
+    pub pods: Option<&'a [Arc<ChildPod>]>,
 }
 
 /// Whether the headless Service is there.
@@ -62,6 +67,8 @@ pub struct ChildJob {
     pub deleting: bool,
     /// `spec.suspend`, absent = false.
     pub suspend: bool,
+    /// Whether the Job has condition `Suspended`: the Job controller has taken note.
+    pub marked_suspended: bool,
     /// `spec.parallelism` in Pods.
     pub parallelism: Option<i32>,
     /// `spec.completions` in Pods.
@@ -122,6 +129,7 @@ impl ChildJob {
             job_index: label(constants::JOB_INDEX_KEY),
             deleting: meta.deletion_timestamp.is_some(),
             suspend: spec.and_then(|s| s.suspend).unwrap_or(false),
+            marked_suspended: is_true(job, "Suspended"),
             parallelism: spec.and_then(|s| s.parallelism),
             completions: spec.and_then(|s| s.completions),
             start_time: status.and_then(|s| s.start_time.as_ref()).map(|t| t.0),
@@ -138,6 +146,12 @@ impl ChildJob {
     pub fn outcome_kind(&self) -> Option<OutcomeKind> {
         self.outcome.as_ref().map(|o| o.kind)
     }
+}
+
+fn is_true(job: &Job, condition: &str) -> bool {
+    let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|c| c.type_ == condition && c.status == "True")
 }
 
 impl JobOutcome {

@@ -1,7 +1,7 @@
 //! One plan from top to bottom.
 
 use jobset_api::constants::{self, messages, reasons};
-use jobset_api::{Feature, FeatureGates, RestartStrategy};
+use jobset_api::{Feature, JobSet};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::buckets::{Buckets, Child};
@@ -9,17 +9,21 @@ use crate::conditions::{self, Change};
 use crate::counts::{self, Counts};
 use crate::draft::Draft;
 use crate::model::{Action, Observed, Plan, Propagation, StepKind, Terminal};
+use crate::options::PlanOptions;
 use crate::roles::Roles;
 use crate::work::Work;
-use crate::{claims, create, failure_policy, resume, service, success_policy, suspend, ttl};
+use crate::{
+    claims, create, elastic, failure_policy, in_place, resume, service, success_policy, suspend,
+    ttl,
+};
 
 /// What to do next for this JobSet. Total and deterministic; `now` is only used for the times of
 /// conditions and for the time to live.
 ///
 /// ```
 /// # use std::collections::BTreeSet;
-/// use jobset_api::{FeatureGates, JobSet};
-/// use jobset_core::{Observed, ServiceState, plan};
+/// use jobset_api::JobSet;
+/// use jobset_core::{Observed, PlanOptions, ServiceState, plan};
 /// use k8s_openapi::jiff::Timestamp;
 ///
 /// let jobset: JobSet = serde_json::from_value(serde_json::json!({
@@ -28,25 +32,29 @@ use crate::{claims, create, failure_policy, resume, service, success_policy, sus
 /// }))?;
 /// let claims = BTreeSet::new();
 /// let observed =
-///     Observed { jobset: &jobset, jobs: &[], service: ServiceState::Missing, claims: &claims };
-/// let plan = plan(&observed, &FeatureGates::default(), Timestamp::UNIX_EPOCH);
+///     Observed { jobset: &jobset, jobs: &[], service: ServiceState::Missing, claims: &claims, pods: None };
+/// let plan = plan(&observed, &PlanOptions::default(), Timestamp::UNIX_EPOCH);
 /// let names: Vec<&str> = plan.actions().map(|action| action.name()).collect();
 /// assert_eq!(names, ["train-workers-0", "train-workers-1"]);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[must_use]
-pub fn plan(observed: &Observed<'_>, gates: &FeatureGates, now: Timestamp) -> Plan {
-    plan_counted(observed, gates, now).0
+pub fn plan(observed: &Observed<'_>, options: &PlanOptions, now: Timestamp) -> Plan {
+    plan_counted(observed, options, now).0
 }
 
 /// [`plan`], with the work it took.
 #[must_use]
-pub fn plan_counted(observed: &Observed<'_>, gates: &FeatureGates, now: Timestamp) -> (Plan, Work) {
+pub fn plan_counted(
+    observed: &Observed<'_>,
+    options: &PlanOptions,
+    now: Timestamp,
+) -> (Plan, Work) {
     let jobset = observed.jobset;
     if jobset.metadata.deletion_timestamp.is_some() || !jobset.is_managed_here() {
         return Draft::default().finish();
     }
-    let individual = gates.enabled(Feature::RestartJob);
+    let individual = options.enabled(Feature::RestartJob);
     let mut draft = Draft::new(jobset.status.clone().unwrap_or_default(), now);
     let roles = Roles::of(jobset);
     draft.work.roles += roles.len() as u64;
@@ -84,6 +92,22 @@ pub fn plan_counted(observed: &Observed<'_>, gates: &FeatureGates, now: Timestam
         return draft.finish();
     }
 
+    if in_place::is_wanted(jobset) && !in_place::is_disabled(jobset) {
+        if !options.enabled(Feature::InPlaceRestart) {
+            draft.warn(|| {
+                "restartStrategy InPlaceRestart needs the feature gate InPlaceRestart; failed Jobs \
+                 are recreated, and agents wait until the annotation \
+                 jobset.sigs.k8s.io/disable-in-place-restart is set"
+                    .to_owned()
+            });
+        } else if let Some(pods) = observed.pods
+            && in_place::decide(observed, pods, &roles, &buckets, &mut draft)
+                == in_place::Verdict::Failed
+        {
+            return draft.finish();
+        }
+    }
+
     // Suspension comes before everything that can fail for other reasons, such as a quota.
     if jobset.is_suspended() {
         let actions = suspend::actions(&buckets.active, &mut draft);
@@ -99,29 +123,30 @@ pub fn plan_counted(observed: &Observed<'_>, gates: &FeatureGates, now: Timestam
     let claims = claims::missing(jobset, observed.claims, &mut draft);
     draft.step(StepKind::Claims, claims);
 
+    if options.enabled(Feature::ElasticJobSet) {
+        let actions = elastic::actions(&buckets, &roles, &mut draft);
+        draft.step(StepKind::Scale, actions);
+    }
+
     create::plan(observed, &roles, &counts, &buckets, individual, &mut draft);
 
     if !jobset.is_suspended() {
         let resumption = resume::plan(observed, &roles, &counts, &buckets, &mut draft);
         draft.step(StepKind::Resume, resumption.actions);
-        draft.condition(if resumption.waiting {
-            crate::startup_policy::in_progress()
-        } else {
-            resumed()
-        });
+        if resumption.waiting {
+            draft.condition(crate::startup_policy::in_progress());
+        } else if !resumption.held {
+            draft.condition(resumed());
+        }
     }
 
-    let strategy = jobset
-        .spec
-        .failure_policy
-        .as_ref()
-        .and_then(|p| p.restart_strategy.as_ref());
-    if strategy == Some(&RestartStrategy::InPlaceRestart) {
-        draft.warn(|| {
-            "restartStrategy InPlaceRestart is not available; failed Jobs are recreated".to_owned()
-        });
-    }
     draft.finish()
+}
+
+/// Whether plans for this JobSet need to know its Pods.
+#[must_use]
+pub fn wants_pods(jobset: &JobSet, options: &PlanOptions) -> bool {
+    in_place::is_wanted(jobset) && options.enabled(Feature::InPlaceRestart)
 }
 
 /// Deletes Jobs that are not being deleted yet, each in exactly the incarnation seen. In the

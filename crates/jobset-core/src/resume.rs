@@ -20,6 +20,8 @@ pub(crate) struct Resumption {
     pub(crate) actions: Vec<Action>,
     /// With an ordered startup, a replicated job that has not started stops the ones after it.
     pub(crate) waiting: bool,
+    /// Some Job still has Pods from before its suspension.
+    pub(crate) held: bool,
 }
 
 /// Resumes the suspended Jobs of every replicated job whose turn it is.
@@ -51,6 +53,7 @@ pub(crate) fn plan(
     // One patch per replicated job, made when first needed, completed for each Job.
     let mut patches: Vec<Option<ResumePatch>> = vec![None; roles.len()];
     let mut actions = Vec::new();
+    let mut held = false;
     for child in &buckets.active {
         draft.work.jobs += 1;
         let Child {
@@ -63,6 +66,12 @@ pub(crate) fn plan(
         if !job.suspend || job.deleting || !allowed.get(position).is_some_and(|a| *a) {
             continue;
         }
+        // Its Pods were placed by an earlier admission. Were the Job resumed now, they would run on
+        // as if nothing had changed.
+        if job.active > 0 {
+            held = true;
+            continue;
+        }
         let (Some(role), Some(slot)) = (roles.get(position), patches.get_mut(position)) else {
             continue;
         };
@@ -72,10 +81,15 @@ pub(crate) fn plan(
             name: job.name.clone(),
             uid: job.uid.clone(),
             clear_start_time: job.start_time.is_some(),
+            marked: job.marked_suspended,
             patch: patch.for_job(observed.jobset.namespace(), &job.name, &job.uid),
         });
     }
-    Resumption { actions, waiting }
+    Resumption {
+        actions,
+        waiting,
+        held,
+    }
 }
 
 /// The part of the patch that all Jobs of a replicated job share.

@@ -221,7 +221,7 @@ fn job() -> impl Strategy<Value = ChildJob> {
             label(),
             proptest::option::weighted(0.9, name()),
         ),
-        (any::<bool>(), any::<bool>(), any::<bool>()),
+        (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()),
         (
             proptest::option::of(number()),
             proptest::option::of(number()),
@@ -241,6 +241,7 @@ fn job() -> impl Strategy<Value = ChildJob> {
                 job_index: index,
                 deleting: flags.0,
                 suspend: flags.1,
+                marked_suspended: flags.3,
                 start_time: flags.2.then_some(Timestamp::UNIX_EPOCH),
                 parallelism: wanted.0,
                 completions: wanted.1,
@@ -269,11 +270,12 @@ proptest! {
             jobs: &jobs,
             service: if service { ServiceState::Exists } else { ServiceState::Missing },
             claims: &claims,
+            pods: None,
         };
         let gates = FeatureGates::default().with(Feature::RestartJob, gate);
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let (plan, work) = plan_counted(&observed, &gates, now);
-        prop_assert_eq!(&plan, &plan_counted(&observed, &gates, now).0);
+        let (plan, work) = plan_counted(&observed, &gates.into(), now);
+        prop_assert_eq!(&plan, &plan_counted(&observed, &gates.into(), now).0);
         prop_assert!(work.total() < 4 * MAX_CREATIONS as u64, "{:?}", work);
 
         // No name twice, no change without a uid, nothing but known Jobs touched.

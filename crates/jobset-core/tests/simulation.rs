@@ -8,6 +8,7 @@
 mod world;
 
 use jobset_api::{Feature, FeatureGates, ReplicatedJob, conditions};
+use jobset_core::PlanOptions;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use world::{Faults, Tick, World};
@@ -187,7 +188,7 @@ fn check_at_rest(world: &World) {
 
 fn run(spec: Value, gate: bool, ops: Vec<Op>) {
     let gates = FeatureGates::default().with(Feature::RestartJob, gate);
-    let mut world = World::new(spec, gates);
+    let mut world = World::new(spec, gates.into());
     for op in ops {
         match op {
             Op::SyncJobSet => world.sync_jobset(),
@@ -236,7 +237,7 @@ fn a_calm_life_takes_few_rounds() {
         "startupPolicy": { "startupPolicyOrder": "InOrder" },
         "replicatedJobs": [role("a", 2, 1, None), role("b", 2, 1, None)],
     });
-    let mut world = World::new(spec, FeatureGates::default());
+    let mut world = World::new(spec, PlanOptions::default());
     let rounds = world.settle();
     assert!(conditions::is_true(&world.jobset, "Completed"));
     assert!(rounds < 12, "{rounds}");

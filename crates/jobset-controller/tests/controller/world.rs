@@ -29,6 +29,7 @@ pub(crate) struct World {
     pub(crate) transport: Transport,
     client: Client,
     clock: Clock,
+    options: ControllerOptions,
     running: Option<Running>,
 }
 
@@ -56,12 +57,21 @@ impl World {
             transport: Transport::new(),
             client,
             clock,
+            options: ControllerOptions::default(),
             running: None,
         }
     }
 
     pub(crate) async fn start() -> Self {
         let mut world = Self::without_controller().await;
+        world.start_controller();
+        world
+    }
+
+    /// A world whose controller has these options; clock and seed are the world's.
+    pub(crate) async fn start_with(options: ControllerOptions) -> Self {
+        let mut world = Self::without_controller().await;
+        world.options = options;
         world.start_controller();
         world
     }
@@ -83,7 +93,7 @@ impl World {
             }),
             request_timeout: Duration::from_secs(5),
             seed: 42,
-            ..ControllerOptions::default()
+            ..self.options.clone()
         };
         let client = self.transport.client(self.server.router());
         let controller = Controller::new(client, options);

@@ -92,6 +92,7 @@ fn slim_view_keeps_what_planning_needs() {
             job_index: Some("0".into()),
             deleting: true,
             suspend: true,
+            marked_suspended: false,
             parallelism: Some(4),
             completions: Some(5),
             start_time: Some("2026-01-01T00:00:00Z".parse().unwrap()),
@@ -103,4 +104,16 @@ fn slim_view_keeps_what_planning_needs() {
         }
     );
     assert_eq!(from(json!({})), ChildJob::default());
+}
+
+#[test]
+fn the_mark_of_suspension_is_a_condition() {
+    for (status, marked) in [("True", true), ("False", false)] {
+        let job: Job = serde_json::from_value(json!({
+            "status": { "conditions": [{ "type": "Suspended", "status": status }] },
+        }))
+        .unwrap();
+        assert_eq!(ChildJob::from_job(&job).marked_suspended, marked);
+    }
+    assert!(!ChildJob::from_job(&Job::default()).marked_suspended);
 }

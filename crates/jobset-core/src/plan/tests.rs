@@ -91,13 +91,14 @@ fn child_deleted_by_a_user_is_recreated_once_gone() {
 }
 
 #[test]
-fn in_place_restart_falls_back_to_recreation_with_a_warning() {
+fn in_place_restart_without_its_gate_falls_back_to_recreation_with_a_warning() {
     let mut world = world();
     world.jobset.spec.failure_policy =
         serde_json::from_value(json!({ "restartStrategy": "InPlaceRestart" })).unwrap();
     let plan = world.plan();
     assert_eq!(plan.warnings.len(), 1);
     assert_eq!(kinds(&plan), [StepKind::CreateJobs]);
+    assert!(!crate::wants_pods(&world.jobset, &world.options));
 }
 
 /// Work must grow in proportion to the number of Jobs, in every phase of life.

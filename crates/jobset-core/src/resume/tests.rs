@@ -193,3 +193,39 @@ fn terminating_and_finished_jobs_are_not_resumed() {
     ]);
     assert!(world.plan().steps.is_empty());
 }
+
+#[test]
+fn i9_job_with_pods_of_the_admission_before_is_not_resumed_yet() {
+    let running = ChildJob {
+        active: 1,
+        ..job("a", 0).suspended()
+    };
+    let spec = json!({ "replicatedJobs": [rjob("a", 2)] });
+    let world = was_suspended(World::new(spec)).jobs([running, job("a", 1).suspended()]);
+    let plan = world.plan();
+    assert_eq!(names(&plan, StepKind::Resume), ["test-jobset-a-1"]);
+    assert_eq!(
+        conditions(&plan),
+        triples(&[("Suspended", "True", "SuspendedJobs")]),
+        "not resumed before all are"
+    );
+}
+
+#[test]
+fn the_plan_says_whether_the_job_controller_has_taken_note() {
+    let marked = ChildJob {
+        marked_suspended: true,
+        ..job("a", 0).suspended()
+    };
+    let world = World::new(json!({ "replicatedJobs": [rjob("a", 2)] }))
+        .jobs([marked, job("a", 1).suspended()]);
+    let plan = world.plan();
+    let noted: Vec<bool> = plan
+        .actions()
+        .filter_map(|action| match action {
+            Action::ResumeJob { marked, .. } => Some(*marked),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(noted, [true, false]);
+}

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jobset_api::{FeatureGates, JobSet, RestartStrategy, conditions};
+use jobset_api::{JobSet, RestartStrategy, conditions};
 use jobset_core::{
-    Action, ChildJob, JobOutcome, Observed, OutcomeKind, Plan, ServiceState, Terminal, note, plan,
+    Action, ChildJob, JobOutcome, Observed, OutcomeKind, Plan, PlanOptions, ServiceState, Terminal,
+    note, plan,
 };
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -45,7 +46,7 @@ pub(crate) struct Faults {
 pub(crate) struct World {
     pub(crate) jobset: JobSet,
     pub(crate) jobs: BTreeMap<String, SimJob>,
-    pub(crate) gates: FeatureGates,
+    pub(crate) options: PlanOptions,
     service: bool,
     claims: BTreeSet<String>,
     now: Timestamp,
@@ -64,7 +65,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(spec: Value, gates: FeatureGates) -> Self {
+    pub(crate) fn new(spec: Value, options: PlanOptions) -> Self {
         let jobset: JobSet = serde_json::from_value(serde_json::json!({
             "metadata": { "name": "js", "namespace": "ns", "uid": "js-uid",
                           "resourceVersion": "1" },
@@ -75,7 +76,7 @@ impl World {
             cached_jobset: jobset.clone(),
             jobset,
             jobs: BTreeMap::new(),
-            gates,
+            options,
             service: false,
             claims: BTreeSet::new(),
             now: Timestamp::from_second(1_800_000_000).unwrap(),
@@ -180,11 +181,12 @@ impl World {
                 ServiceState::Missing
             },
             claims: &self.claims,
+            pods: None,
         };
-        let first = plan(&observed, &self.gates, self.now);
+        let first = plan(&observed, &self.options, self.now);
         assert_eq!(
             first,
-            plan(&observed, &self.gates, self.now),
+            plan(&observed, &self.options, self.now),
             "deterministic"
         );
         first
@@ -330,6 +332,7 @@ impl World {
                 uid,
                 clear_start_time,
                 patch,
+                ..
             } => {
                 assert_eq!(patch["metadata"]["uid"], uid.as_str());
                 assert_eq!(patch["spec"]["suspend"], false);
@@ -337,6 +340,12 @@ impl World {
                     assert_eq!(*clear_start_time, job.view.start_time.is_some());
                     job.view.suspend = false;
                     job.view.start_time = None;
+                }
+            }
+            Action::ScaleJob { name, uid, pods } => {
+                if let Some(job) = self.jobs.get_mut(name).filter(|job| job.view.uid == *uid) {
+                    job.view.parallelism = Some(*pods);
+                    job.view.completions = Some(*pods);
                 }
             }
             Action::CreateService { .. } => self.service = true,

@@ -1,0 +1,24 @@
+//! What the planner is told from outside.
+
+use jobset_api::{Feature, FeatureGates};
+
+/// How to plan: feature gates, and options that change when or how much is done, never what a
+/// JobSet means. The default plans as the reference does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Feature gates.
+    pub gates: FeatureGates,
+}
+
+impl PlanOptions {
+    /// Whether the gate is on.
+    pub(crate) fn enabled(self, feature: Feature) -> bool {
+        self.gates.enabled(feature)
+    }
+}
+
+impl From<FeatureGates> for PlanOptions {
+    fn from(gates: FeatureGates) -> Self {
+        Self { gates }
+    }
+}
