@@ -120,7 +120,7 @@ impl Executor {
                     let line = describe(&action, &error);
                     if let Some(reason) = action.failure_event() {
                         let told = match &action {
-                            Action::CreateJob { .. } => line.clone(),
+                            Action::CreateJob { .. } | Action::ResumeJob { .. } => line.clone(),
                             _ => error,
                         };
                         notes.entry(reason).or_default().push(told);
@@ -197,6 +197,11 @@ impl Executor {
                     .create_or_get(Resource::Claims, namespace, name, body)
                     .await?;
                 self.wake(self.index.wrote_claim(&claim));
+                Ok(())
+            }
+            Action::RemovePod { name, uid } => {
+                let answer = self.requests.remove_pod(namespace, name, uid).await;
+                gone_is_done(answer)?;
                 Ok(())
             }
             Action::DeleteJobSet {
@@ -343,6 +348,7 @@ impl Executor {
             clear_start_time,
             marked,
             patch,
+            ..
         } = action
         else {
             return Ok(());
@@ -447,6 +453,7 @@ fn describe(action: &Action, error: &str) -> String {
         Action::ScaleJob { .. } => format!("job \"{name}\" not scaled: {error}"),
         Action::CreateService { .. } => format!("service \"{name}\" not created: {error}"),
         Action::CreateClaim { .. } => format!("claim \"{name}\" not created: {error}"),
+        Action::RemovePod { .. } => format!("pod \"{name}\" not removed: {error}"),
         Action::DeleteJobSet { .. } => format!("expired JobSet not deleted: {error}"),
     }
 }

@@ -15,6 +15,15 @@ pub struct ControllerOptions {
     pub workers: usize,
     /// Feature gates, passed to the planner.
     pub gates: FeatureGates,
+    /// Decide about a Job's failure as soon as it is certain (condition `FailureTarget`), instead of
+    /// waiting for its last Pod to stop. Default false.
+    pub fast_failure_detection: bool,
+    /// A suspended JobSet that has never run gets its Jobs and its Service when it is resumed.
+    /// Default false.
+    pub lean_suspend: bool,
+    /// Apply `ttlSecondsAfterFinished` also to JobSets that another controller manages. Default
+    /// false.
+    pub clean_up_managed_elsewhere: bool,
     /// Watch and manage this namespace only; `None`, the default, is the whole cluster.
     pub namespace: Option<String>,
     /// Most writes of children in flight, over all JobSets; at least one. The controller starts
@@ -43,7 +52,12 @@ pub struct ControllerOptions {
 impl ControllerOptions {
     /// What of this the planner is told.
     pub(crate) fn planning(&self) -> PlanOptions {
-        PlanOptions { gates: self.gates }
+        PlanOptions {
+            gates: self.gates,
+            fast_failure_detection: self.fast_failure_detection,
+            lean_suspend: self.lean_suspend,
+            clean_up_managed_elsewhere: self.clean_up_managed_elsewhere,
+        }
     }
 }
 
@@ -52,6 +66,9 @@ impl Default for ControllerOptions {
         Self {
             workers: 16,
             gates: FeatureGates::default(),
+            fast_failure_detection: false,
+            lean_suspend: false,
+            clean_up_managed_elsewhere: false,
             namespace: None,
             max_in_flight: 50,
             request_timeout: Duration::from_secs(30),

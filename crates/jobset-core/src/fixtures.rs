@@ -137,6 +137,7 @@ pub(crate) struct World {
     pub(crate) service: ServiceState,
     pub(crate) claims: BTreeSet<String>,
     pub(crate) pods: Option<Vec<Arc<ChildPod>>>,
+    pub(crate) dead_nodes: Vec<String>,
     pub(crate) options: PlanOptions,
     pub(crate) now: Timestamp,
 }
@@ -149,6 +150,7 @@ impl World {
             service: ServiceState::Exists,
             claims: BTreeSet::new(),
             pods: None,
+            dead_nodes: Vec::new(),
             options: PlanOptions::default(),
             now: now(),
         }
@@ -192,6 +194,7 @@ impl World {
             service: self.service,
             claims: &self.claims,
             pods: self.pods.as_deref(),
+            dead_nodes: &self.dead_nodes,
         }
     }
 
@@ -208,7 +211,7 @@ impl World {
         let observed = self.observed();
         let status = self.jobset.status.clone().unwrap_or_default();
         let individual = self.options.enabled(Feature::RestartJob);
-        let mut draft = Draft::new(status.clone(), self.now);
+        let mut draft = Draft::new(status.clone(), self.options, self.now);
         let roles = Roles::of(&self.jobset);
         let buckets = Buckets::sort(&observed, &roles, &status, individual, &mut draft);
         let counts = Counts::of(&buckets, &roles, &mut draft);
@@ -229,7 +232,7 @@ impl World {
     pub(crate) fn buckets(&self) -> [Vec<String>; 4] {
         let status = self.jobset.status.clone().unwrap_or_default();
         let individual = self.options.enabled(Feature::RestartJob);
-        let mut draft = Draft::new(status.clone(), self.now);
+        let mut draft = Draft::new(status.clone(), self.options, self.now);
         let roles = Roles::of(&self.jobset);
         let b = Buckets::sort(&self.observed(), &roles, &status, individual, &mut draft);
         [b.previous, b.active, b.successful, b.failed]

@@ -22,7 +22,7 @@
 //! # Suspension
 //!
 //! Pods of a resumed JobSet start one attempt above the current one, which must not count as a
-//! restart. Once the last Pod of a suspended JobSet is gone the current attempt steps back, so that
+//! restart. Once the last Pod of the suspended Jobs is gone the current attempt steps back, so that
 //! they come up where the others ended. `previous` at `current` marks that this has been done.
 
 use std::collections::HashMap;
@@ -56,6 +56,8 @@ pub(crate) fn is_disabled(jobset: &JobSet) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     GoesOn,
+    /// The attempts have to be stored before any Pod comes up that reads them.
+    StoreFirst,
     /// The budget of restarts is used up.
     Failed,
 }
@@ -89,11 +91,21 @@ pub(crate) fn decide(
     }
 
     if group.is_gone() {
-        let settled = buckets.active.iter().all(|child| child.job.active == 0);
-        if jobset.is_suspended() && settled {
-            draft.change_status(|status| rest(status, joined));
+        let mut resting = buckets.active.iter().map(|child| child.job);
+        let settled =
+            !buckets.active.is_empty() && resting.all(|job| job.suspend && job.active == 0);
+        let mut rested = false;
+        if settled {
+            draft.change_status(|status| {
+                rested = rest(status, joined);
+                rested
+            });
         }
-        return Verdict::GoesOn;
+        return if rested && !jobset.is_suspended() {
+            Verdict::StoreFirst
+        } else {
+            Verdict::GoesOn
+        };
     }
     let Some(expected) = group.expected(roles, draft) else {
         return Verdict::GoesOn;
@@ -167,6 +179,8 @@ fn raise_previous(status: &mut JobSetStatus, attempt: i64) -> bool {
 struct Report {
     /// It has Jobs.
     is_there: bool,
+    /// Some of them may run, or have.
+    has_begun: bool,
     /// It cannot appear before others have passed their barrier.
     comes_later: bool,
     /// Others waited for its completion.
@@ -206,8 +220,8 @@ struct Group<'a> {
     succeeded: Vec<(&'a ChildJob, i64)>,
     /// Most restarts of any container.
     restarts: i64,
-    /// Pods of present Jobs.
-    pods: u64,
+    /// Pods of present Jobs that have not ended.
+    unfinished: u64,
 }
 
 impl<'a> Group<'a> {
@@ -222,6 +236,7 @@ impl<'a> Group<'a> {
                     continue;
                 };
                 report.is_there = true;
+                report.has_begun |= completed || !child.job.suspend;
                 report.has_failed |= child.job.failed > 0;
                 report.completed += i64::from(completed);
                 if let Some(role) = child.role {
@@ -236,7 +251,7 @@ impl<'a> Group<'a> {
             jobs,
             succeeded: Vec::new(),
             restarts: 0,
-            pods: 0,
+            unfinished: 0,
         }
     }
 
@@ -249,7 +264,7 @@ impl<'a> Group<'a> {
             let Some(report) = self.reports.get_mut(role) else {
                 continue;
             };
-            self.pods += 1;
+            self.unfinished += u64::from(pod.phase == PodPhase::Unfinished);
             self.restarts = self.restarts.max(i64::from(pod.restarts));
             report.has_failed |= pod.restarts > 0;
             let completed = job.outcome.is_some();
@@ -270,7 +285,7 @@ impl<'a> Group<'a> {
     }
 
     fn is_gone(&self) -> bool {
-        self.pods == 0
+        self.unfinished == 0
     }
 
     fn later_and_there(&self) -> usize {
@@ -283,7 +298,7 @@ impl<'a> Group<'a> {
         let mut total = 0_i64;
         for role in roles.iter() {
             let report = self.reports.get(role.position)?;
-            if report.comes_later && !report.is_there {
+            if report.comes_later && !report.has_begun {
                 continue;
             }
             let Some(pods) = pods_per_job(&role.spec.template) else {

@@ -12,17 +12,23 @@
 //! 1. A JobSet that is being deleted, or is managed by another controller, is left alone.
 //! 2. `buckets`: every Job is of a *previous* attempt, *active*, *successful* or *failed*.
 //! 3. `counts`: the numbers of each replicated job, for the status and for all that follows.
-//! 4. A finished JobSet: delete what still runs, then `ttl`. The end.
-//! 5. Delete Jobs of previous attempts.
-//! 6. All Jobs ready: a restart is over.
-//! 7. `failure_policy`, if any Job failed. The end: it changes the status and nothing else.
-//! 8. `success_policy`, if any Job succeeded. If it is satisfied, the end.
-//! 9. `in_place`: the attempts of Pods whose containers restart together.
-//! 10. `suspend`, if asked for, before anything that can fail for other reasons.
-//! 11. `service`, then `claims`.
-//! 12. `elastic`: unfinished Jobs follow the size in their template.
-//! 13. `create`: missing Jobs, as `depends_on` and `startup_policy` allow; `construct` builds them.
-//! 14. `resume`: suspended Jobs of a running JobSet.
+//! 4. `stuck`: Pods that do not go, where that is asked for.
+//! 5. A finished JobSet: delete what still runs, then `ttl`. The end.
+//! 6. Delete Jobs of previous attempts.
+//! 7. All Jobs ready: a restart is over, and after a while `recovery` forgives it.
+//! 8. `deadline`: the JobSet fails when its time is over, unless it has succeeded.
+//! 9. `failure_policy`, if any Job failed. The end: it changes the status and nothing else.
+//! 10. `success_policy`, if any Job succeeded. If it is satisfied, the end.
+//! 11. `in_place`: the attempts of Pods whose containers restart together.
+//! 12. `suspend`, if asked for, before anything that can fail for other reasons.
+//! 13. `execution`: a resumption is counted before it happens.
+//! 14. `service`, then `claims`.
+//! 15. `elastic`: unfinished Jobs follow the size in their template.
+//! 16. `create`: missing Jobs, as `depends_on`, `startup_policy` and the back-off of `recovery`
+//!     allow; `construct` builds them.
+//! 17. `resume`: suspended Jobs of a running JobSet.
+//!
+//! `why` says in one line what a decision was about.
 //!
 //! # What is written when a step fails
 //!
@@ -55,9 +61,11 @@ mod conditions;
 mod construct;
 mod counts;
 mod create;
+mod deadline;
 mod depends_on;
 mod draft;
 mod elastic;
+mod execution;
 mod failure_policy;
 #[cfg(test)]
 mod fixtures;
@@ -70,15 +78,18 @@ mod patterns;
 pub mod placement;
 mod plan;
 mod pods;
+mod recovery;
 mod resume;
 mod roles;
 mod service;
 mod settle;
 mod startup_policy;
+mod stuck;
 mod success_policy;
 mod suspend;
 mod targets;
 mod ttl;
+pub mod why;
 mod work;
 
 pub use create::MAX_CREATIONS;
@@ -87,4 +98,5 @@ pub use options::PlanOptions;
 pub use plan::{plan, plan_counted, wants_pods};
 pub use pods::{ChildPod, PodPhase};
 pub use settle::Settled;
+pub use stuck::nodes_in_question;
 pub use work::Work;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 pub use crate::observed::{ChildJob, JobOutcome, Observed, OutcomeKind, ServiceState};
 use crate::settle::Settlement;
+use crate::why::Decision;
 
 /// Everything to do for one JobSet at one moment.
 ///
@@ -33,6 +34,9 @@ pub struct Plan {
     /// Something that only a changed object or another try can mend; retry with back-off. The
     /// steps and the status are still to be carried out.
     pub error: Option<String>,
+    /// What the failure policy decided, to be told after the status write succeeded, in addition to
+    /// the events.
+    pub decisions: Vec<Decision>,
     pub(crate) settlement: Settlement,
 }
 
@@ -52,6 +56,8 @@ pub struct Step {
 /// What a [`Step`] is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StepKind {
+    /// Remove Pods that do not go because their node is dead.
+    RemovePods,
     /// Delete what a finished JobSet still runs.
     DeleteActive,
     /// Delete Jobs of an earlier attempt.
@@ -132,6 +138,8 @@ pub enum Action {
         /// The Job has condition `Suspended`. Without it, later API servers refuse new scheduling
         /// directives (422); that passes by itself.
         marked: bool,
+        /// The patch carries resources of containers, which the server may refuse to change.
+        resources: bool,
         /// Strategic merge patch of the Job.
         patch: Value,
     },
@@ -159,6 +167,14 @@ pub enum Action {
         /// The whole object.
         body: Value,
     },
+    /// Delete a Pod at once, with a grace period of zero. "Not found" is success, and so is a uid
+    /// mismatch.
+    RemovePod {
+        /// Name of the Pod.
+        name: String,
+        /// Precondition: exactly this incarnation.
+        uid: String,
+    },
     /// Delete the JobSet itself.
     DeleteJobSet {
         /// Name of the JobSet.
@@ -182,6 +198,7 @@ impl Action {
             | Self::ScaleJob { name, .. }
             | Self::CreateService { name, .. }
             | Self::CreateClaim { name, .. }
+            | Self::RemovePod { name, .. }
             | Self::DeleteJobSet { name, .. } => name,
         }
     }
@@ -194,10 +211,14 @@ impl Action {
             Self::CreateJob { .. } => Some(constants::events::JOB_CREATION_FAILED),
             Self::CreateService { .. } => Some(constants::events::HEADLESS_SERVICE_CREATION_FAILED),
             Self::CreateClaim { .. } => Some(constants::events::PVC_CREATION_FAILED),
+            Self::ResumeJob {
+                resources: true, ..
+            } => Some(constants::events::FAILED_RESOURCE_PROPAGATION),
             Self::DeleteJob { .. }
             | Self::SuspendJob { .. }
             | Self::ResumeJob { .. }
             | Self::ScaleJob { .. }
+            | Self::RemovePod { .. }
             | Self::DeleteJobSet { .. } => None,
         }
     }

@@ -30,6 +30,9 @@ pub struct Observed<'a> {
     /// Pods of this JobSet, at least those of its Jobs; `None` if they are not known (yet), and then
     /// nothing is concluded from that. Needed only where [`crate::wants_pods`] says so.
     pub pods: Option<&'a [Arc<ChildPod>]>,
+    /// Of the nodes that [`crate::nodes_in_question`] names, those that are gone or have stopped to
+    /// report.
+    pub dead_nodes: &'a [String],
 }
 
 /// Whether the headless Service is there.
@@ -85,6 +88,8 @@ pub struct ChildJob {
     pub failed: i32,
     /// How the Job ended, if it has.
     pub outcome: Option<JobOutcome>,
+    /// From the condition `FailureTarget`: the Job is going to fail once its last Pod has stopped.
+    pub failing: Option<JobOutcome>,
 }
 
 /// How a Job ended, from the first of its conditions that is `Complete` or `Failed` with status
@@ -138,6 +143,7 @@ impl ChildJob {
             succeeded: status.and_then(|s| s.succeeded).unwrap_or(0),
             failed: status.and_then(|s| s.failed).unwrap_or(0),
             outcome: JobOutcome::from_job(job),
+            failing: JobOutcome::failing(job),
         }
     }
 
@@ -159,18 +165,29 @@ impl JobOutcome {
     /// `Suspended` do not end a Job: they say that its Pods are about to.
     #[must_use]
     pub fn from_job(job: &Job) -> Option<Self> {
+        Self::first(job, |type_| match type_ {
+            "Complete" => Some(OutcomeKind::Complete),
+            "Failed" => Some(OutcomeKind::Failed),
+            _ => None,
+        })
+    }
+
+    /// The failure that a Job is bound for, while its last Pods are being stopped.
+    fn failing(job: &Job) -> Option<Self> {
+        Self::first(job, |type_| {
+            (type_ == "FailureTarget").then_some(OutcomeKind::Failed)
+        })
+    }
+
+    /// From the first true condition that `kind` knows.
+    fn first(job: &Job, kind: impl Fn(&str) -> Option<OutcomeKind>) -> Option<Self> {
         let conditions = job.status.as_ref()?.conditions.as_ref()?;
         conditions
             .iter()
             .filter(|c| c.status == "True")
             .find_map(|c| {
-                let kind = match c.type_.as_str() {
-                    "Complete" => OutcomeKind::Complete,
-                    "Failed" => OutcomeKind::Failed,
-                    _ => return None,
-                };
                 Some(Self {
-                    kind,
+                    kind: kind(&c.type_)?,
                     reason: c.reason.clone().unwrap_or_default(),
                     message: c.message.clone().unwrap_or_default(),
                     time: c.last_transition_time.as_ref().map(|t| t.0),

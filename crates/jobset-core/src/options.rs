@@ -8,6 +8,13 @@ use jobset_api::{Feature, FeatureGates};
 pub struct PlanOptions {
     /// Feature gates.
     pub gates: FeatureGates,
+    /// A Job counts as failed as soon as it has condition `FailureTarget`, while its last Pods are
+    /// still being stopped.
+    pub fast_failure_detection: bool,
+    /// A suspended JobSet that has never run gets its Jobs and its Service when it is resumed.
+    pub lean_suspend: bool,
+    /// `ttlSecondsAfterFinished` applies also to JobSets that another controller manages.
+    pub clean_up_managed_elsewhere: bool,
 }
 
 impl PlanOptions {
@@ -19,6 +26,9 @@ impl PlanOptions {
 
 impl From<FeatureGates> for PlanOptions {
     fn from(gates: FeatureGates) -> Self {
-        Self { gates }
+        Self {
+            gates,
+            ..Self::default()
+        }
     }
 }

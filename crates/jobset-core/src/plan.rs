@@ -1,6 +1,7 @@
 //! One plan from top to bottom.
 
 use jobset_api::constants::{self, messages, reasons};
+use jobset_api::recovery::{FORCE_DELETE_PODS_KEY, Recovery};
 use jobset_api::{Feature, JobSet};
 use k8s_openapi::jiff::Timestamp;
 
@@ -13,8 +14,8 @@ use crate::options::PlanOptions;
 use crate::roles::Roles;
 use crate::work::Work;
 use crate::{
-    claims, create, elastic, failure_policy, in_place, resume, service, success_policy, suspend,
-    ttl,
+    claims, create, deadline, elastic, execution, failure_policy, in_place, recovery, resume,
+    service, stuck, success_policy, suspend, ttl,
 };
 
 /// What to do next for this JobSet. Total and deterministic; `now` is only used for the times of
@@ -32,7 +33,7 @@ use crate::{
 /// }))?;
 /// let claims = BTreeSet::new();
 /// let observed =
-///     Observed { jobset: &jobset, jobs: &[], service: ServiceState::Missing, claims: &claims, pods: None };
+///     Observed { jobset: &jobset, jobs: &[], service: ServiceState::Missing, claims: &claims, pods: None, dead_nodes: &[] };
 /// let plan = plan(&observed, &PlanOptions::default(), Timestamp::UNIX_EPOCH);
 /// let names: Vec<&str> = plan.actions().map(|action| action.name()).collect();
 /// assert_eq!(names, ["train-workers-0", "train-workers-1"]);
@@ -51,11 +52,18 @@ pub fn plan_counted(
     now: Timestamp,
 ) -> (Plan, Work) {
     let jobset = observed.jobset;
-    if jobset.metadata.deletion_timestamp.is_some() || !jobset.is_managed_here() {
+    let stored = jobset.status.clone().unwrap_or_default();
+    let managed_here = jobset.is_managed_here();
+    let clean_up = options.clean_up_managed_elsewhere && conditions::finished(&stored).is_some();
+    if jobset.metadata.deletion_timestamp.is_some() || !(managed_here || clean_up) {
         return Draft::default().finish();
     }
     let individual = options.enabled(Feature::RestartJob);
-    let mut draft = Draft::new(jobset.status.clone().unwrap_or_default(), now);
+    let mut draft = Draft::new(stored, *options, now);
+    if !managed_here {
+        expire(observed, now, &mut draft);
+        return draft.finish();
+    }
     let roles = Roles::of(jobset);
     draft.work.roles += roles.len() as u64;
 
@@ -65,6 +73,10 @@ pub fn plan_counted(
     let counts = Counts::of(&buckets, &roles, &mut draft);
     let entries = counts.to_status(&roles, &status);
     draft.change_status(|status| counts::update(status, entries));
+
+    let recovery = recovery::read(jobset, &mut draft);
+    let removals = stuck::actions(observed, &recovery, now, &mut draft);
+    draft.step(StepKind::RemovePods, removals);
 
     // Nothing may run on after the end.
     if conditions::finished(&status).is_some() {
@@ -78,12 +90,21 @@ pub fn plan_counted(
 
     if !jobset.is_suspended() && counts.all_ready(&roles) {
         draft.condition_after(None, jobs_ready());
+        recovery::refill(&recovery, now, &mut draft);
+    }
+
+    if deadline::has_passed(jobset, now, &mut draft) {
+        if success_policy::satisfied(&jobset.spec, &roles, &buckets.successful, &mut draft) {
+            complete(&mut draft);
+        } else {
+            deadline::fail(&mut draft);
+        }
+        return draft.finish();
     }
 
     // A failure decides alone: nothing is created, suspended or resumed beside it.
     if !buckets.failed.is_empty() {
-        let policy = jobset.spec.failure_policy.as_ref();
-        failure_policy::decide(policy, &buckets.failed, &roles, individual, &mut draft);
+        fail(observed, &buckets.failed, &roles, &recovery, &mut draft);
         return draft.finish();
     }
 
@@ -92,20 +113,8 @@ pub fn plan_counted(
         return draft.finish();
     }
 
-    if in_place::is_wanted(jobset) && !in_place::is_disabled(jobset) {
-        if !options.enabled(Feature::InPlaceRestart) {
-            draft.warn(|| {
-                "restartStrategy InPlaceRestart needs the feature gate InPlaceRestart; failed Jobs \
-                 are recreated, and agents wait until the annotation \
-                 jobset.sigs.k8s.io/disable-in-place-restart is set"
-                    .to_owned()
-            });
-        } else if let Some(pods) = observed.pods
-            && in_place::decide(observed, pods, &roles, &buckets, &mut draft)
-                == in_place::Verdict::Failed
-        {
-            return draft.finish();
-        }
+    if in_place(observed, &roles, &buckets, &mut draft) != in_place::Verdict::GoesOn {
+        return draft.finish();
     }
 
     // Suspension comes before everything that can fail for other reasons, such as a quota.
@@ -115,10 +124,20 @@ pub fn plan_counted(
         for change in suspend::effects() {
             draft.condition_after(step, change);
         }
+    } else if execution::begin(&mut draft) {
+        draft.condition_after(None, resumed());
+        return draft.finish();
     }
 
-    let service = service::missing(jobset, observed.service);
-    draft.step(StepKind::Service, service.into_iter().collect());
+    // A JobSet that waits to be admitted for the first time may do without everything.
+    let lean = options.lean_suspend
+        && jobset.is_suspended()
+        && observed.jobs.is_empty()
+        && draft.status().restarts == 0;
+    if !lean {
+        let service = service::missing(jobset, observed.service);
+        draft.step(StepKind::Service, service.into_iter().collect());
+    }
 
     let claims = claims::missing(jobset, observed.claims, &mut draft);
     draft.step(StepKind::Claims, claims);
@@ -128,7 +147,11 @@ pub fn plan_counted(
         draft.step(StepKind::Scale, actions);
     }
 
-    create::plan(observed, &roles, &counts, &buckets, individual, &mut draft);
+    match recovery::wait(&recovery, draft.status(), now) {
+        Some(left) => draft.requeue(left),
+        None if lean => {}
+        None => create::plan(observed, &roles, &counts, &buckets, individual, &mut draft),
+    }
 
     if !jobset.is_suspended() {
         let resumption = resume::plan(observed, &roles, &counts, &buckets, &mut draft);
@@ -143,10 +166,56 @@ pub fn plan_counted(
     draft.finish()
 }
 
+/// Decides about failed Jobs.
+fn fail(
+    observed: &Observed<'_>,
+    failed: &[Child<'_>],
+    roles: &Roles<'_>,
+    recovery: &Recovery,
+    draft: &mut Draft,
+) {
+    let policy = observed.jobset.spec.failure_policy.as_ref();
+    let forgiven = recovery::forgiven(recovery, draft.status());
+    let before = recovery::total(draft.status());
+    failure_policy::decide(policy, failed, roles, forgiven, draft);
+    if recovery::total(draft.status()) > before {
+        recovery::restarted(recovery, draft);
+    }
+}
+
+/// Moves the attempts of a JobSet that restarts in place.
+fn in_place(
+    observed: &Observed<'_>,
+    roles: &Roles<'_>,
+    buckets: &Buckets<'_>,
+    draft: &mut Draft,
+) -> in_place::Verdict {
+    let jobset = observed.jobset;
+    if !in_place::is_wanted(jobset) || in_place::is_disabled(jobset) {
+        return in_place::Verdict::GoesOn;
+    }
+    if !draft.options.enabled(Feature::InPlaceRestart) {
+        draft.warn(|| {
+            "restartStrategy InPlaceRestart needs the feature gate InPlaceRestart; failed Jobs are \
+             recreated, and agents wait until the annotation \
+             jobset.sigs.k8s.io/disable-in-place-restart is set"
+                .to_owned()
+        });
+        return in_place::Verdict::GoesOn;
+    }
+    match observed.pods {
+        Some(pods) => in_place::decide(observed, pods, roles, buckets, draft),
+        None => in_place::Verdict::GoesOn,
+    }
+}
+
 /// Whether plans for this JobSet need to know its Pods.
 #[must_use]
 pub fn wants_pods(jobset: &JobSet, options: &PlanOptions) -> bool {
-    in_place::is_wanted(jobset) && options.enabled(Feature::InPlaceRestart)
+    let in_place = in_place::is_wanted(jobset) && options.enabled(Feature::InPlaceRestart);
+    let annotations = jobset.metadata.annotations.as_ref();
+    let force_delete = annotations.is_some_and(|map| map.contains_key(FORCE_DELETE_PODS_KEY));
+    in_place || force_delete
 }
 
 /// Deletes Jobs that are not being deleted yet, each in exactly the incarnation seen. In the

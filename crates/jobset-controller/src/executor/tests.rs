@@ -104,7 +104,7 @@ async fn a_creation_is_known_at_once() {
 
 /// spec/reconcile.md §12.5 [B]: a re-sent creation is no failure.
 #[tokio::test(start_paused = true)]
-async fn a_job_that_exists_and_is_ours_counts_as_created() {
+async fn d4_b_a_job_that_exists_and_is_ours_counts_as_created() {
     let bench = bench(|seen| match seen.method.as_str() {
         "POST" => exists("a"),
         _ => Answer::Json(200, job("a", "1", 10, "js", "u1")),
@@ -121,7 +121,7 @@ async fn a_job_that_exists_and_is_ours_counts_as_created() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_foreign_job_of_that_name_is_reported_and_left_alone() {
+async fn d4_b_a_foreign_job_of_that_name_is_reported_and_left_alone() {
     let bench = bench(|seen| match seen.method.as_str() {
         "POST" => exists("a"),
         _ => Answer::Json(
@@ -249,6 +249,7 @@ async fn resuming_clears_the_start_time_first() {
         uid: "1".into(),
         clear_start_time: true,
         marked: false,
+        resources: false,
         patch: json!({"metadata": {"uid": "1"}, "spec": {"suspend": false}}),
     };
     assert_eq!(bench.run(vec![step(vec![resume])]).await.succeeded, [true]);
@@ -278,6 +279,7 @@ fn resume(clear_start_time: bool, marked: bool) -> Action {
         uid: "1".into(),
         clear_start_time,
         marked,
+        resources: false,
         patch: json!({"metadata": {"uid": "1"}, "spec": {"suspend": false}}),
     }
 }

@@ -7,7 +7,7 @@ use embedded_apiserver::ApiServer;
 use jobset_api::{JobSet, constants, defaulting};
 use jobset_controller::{Clock, Controller, ControllerOptions, Stats};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -136,6 +136,10 @@ impl World {
         Api::default_namespaced(self.client.clone())
     }
 
+    pub(crate) fn pods(&self) -> Api<Pod> {
+        Api::default_namespaced(self.client.clone())
+    }
+
     pub(crate) fn services(&self) -> Api<Service> {
         Api::default_namespaced(self.client.clone())
     }
@@ -182,6 +186,17 @@ impl World {
             .collect();
         reasons.sort();
         reasons
+    }
+
+    /// Notes of all events with this reason.
+    pub(crate) async fn event_notes(&self, reason: &str) -> Vec<String> {
+        let api: Api<Event> = Api::default_namespaced(self.client.clone());
+        let events = api.list(&ListParams::default()).await.unwrap();
+        let events = events.into_iter();
+        events
+            .filter(|event| event.reason.as_deref() == Some(reason))
+            .filter_map(|event| event.note)
+            .collect()
     }
 
     pub(crate) async fn list_jobs(&self) -> Vec<Job> {

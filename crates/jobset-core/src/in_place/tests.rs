@@ -429,6 +429,23 @@ fn b_restarts_before_the_suspension_stay_counted() {
 }
 
 #[test]
+fn a_jobset_resumed_too_soon_stores_the_step_back_first() {
+    let mut world = rested(at(pair(0, &[]), Some(0), None), 2);
+    world.jobset.spec.suspend = Some(false);
+    let plan = world.plan();
+    assert!(kinds(&plan).is_empty(), "no Job is resumed yet");
+    assert_eq!(plan.status.unwrap().current_in_place_restart_attempt, None);
+    let world = at(world, None, None);
+    assert_eq!(kinds(&world.plan()), [StepKind::Resume]);
+}
+
+#[test]
+fn pods_that_succeeded_do_not_keep_a_jobset_from_resting() {
+    let world = rested(at(pair(0, &[]), Some(0), None), 2).pods([done("a-0", 0)]);
+    assert_eq!(outcome(&world), (None, None, false));
+}
+
+#[test]
 fn nothing_steps_back_while_pods_are_there_or_the_jobset_runs() {
     let mut ending = at(pair(9, &[1, 1]), Some(1), Some(0));
     ending.jobset.spec.suspend = Some(true);
@@ -474,6 +491,15 @@ fn b_ready_dependency_with_a_sidecar_does_not_deadlock() {
         (Some(1), None, false),
         "joined, within a budget of 0"
     );
+}
+
+#[test]
+fn b_dependants_that_wait_to_be_resumed_are_not_waited_for() {
+    let roles = [sidecar("a", 1), after(sidecar("b", 1), "a", "Ready")];
+    let world = group(0, &roles)
+        .jobs([job("a", 0), job("b", 0).suspended()])
+        .pods([pod("a-0", 0)]);
+    assert_eq!(outcome(&world), (Some(0), None, false));
 }
 
 #[test]
