@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::testing;
+use crate::watched::WatchedPod;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
