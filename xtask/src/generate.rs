@@ -1,4 +1,18 @@
 //! `cargo xtask generate`: files made from code.
+//!
+//! | module | is the one source of |
+//! |---|---|
+//! | `rbac` | what the manager may do, and why |
+//! | `webhooks` | which requests are sent to the manager |
+//! | `policy` | the rules that hold without a webhook |
+//! | `kustomize`, `chart`, `reference` | how these look under `config/`, `charts/`, `docs/` |
+
+mod chart;
+mod kustomize;
+pub(crate) mod policy;
+mod rbac;
+mod reference;
+mod webhooks;
 
 use std::{fs, io};
 
@@ -10,8 +24,17 @@ use crate::root;
 /// A file and what it shall hold.
 struct Generated {
     /// Relative to the root of the workspace.
-    path: &'static str,
+    path: String,
     content: String,
+}
+
+impl Generated {
+    fn new(path: &str, content: String) -> Self {
+        Self {
+            path: path.to_owned(),
+            content,
+        }
+    }
 }
 
 /// Writes the files that differ, or with `check` fails when any does.
@@ -19,7 +42,7 @@ struct Generated {
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let outdated = outdated()?;
     if check && !outdated.is_empty() {
-        let paths: Vec<_> = outdated.iter().map(|file| file.path).collect();
+        let paths: Vec<_> = outdated.iter().map(|file| file.path.as_str()).collect();
         bail!(
             "out of date: {}; run `cargo xtask generate`",
             paths.join(", ")
@@ -29,7 +52,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
         println!("all generated files are up to date");
     }
     for file in outdated {
-        let path = root().join(file.path);
+        let path = root().join(&file.path);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
@@ -43,7 +66,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
 fn outdated() -> anyhow::Result<Vec<Generated>> {
     let mut outdated = Vec::new();
     for file in all()? {
-        let path = root().join(file.path);
+        let path = root().join(&file.path);
         let differs = match fs::read_to_string(&path) {
             Ok(content) => content != file.content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,
@@ -58,31 +81,36 @@ fn outdated() -> anyhow::Result<Vec<Generated>> {
 
 fn all() -> anyhow::Result<Vec<Generated>> {
     let crd = jobset_api::crd::generate();
-    let yaml = yaml(&crd)?;
-    Ok(vec![
-        Generated {
-            path: "crates/jobset-api/generated/crd.json",
-            content: format!("{}\n", serde_json::to_string(&crd)?),
-        },
-        Generated {
-            path: "config/crd/bases/jobset.x-k8s.io_jobsets.yaml",
-            content: yaml.clone(),
-        },
-        Generated {
-            path: "charts/jobset/crds/jobset.x-k8s.io_jobsets.yaml",
-            content: yaml,
-        },
-    ])
+    let crd_yaml = manifest("the types of crates/jobset-api", std::slice::from_ref(&crd))?;
+    let mut files = vec![
+        Generated::new(
+            "crates/jobset-api/generated/crd.json",
+            format!("{}\n", serde_json::to_string(&crd)?),
+        ),
+        Generated::new(
+            "config/crd/bases/jobset.x-k8s.io_jobsets.yaml",
+            crd_yaml.clone(),
+        ),
+        Generated::new("charts/jobset/crds/jobset.x-k8s.io_jobsets.yaml", crd_yaml),
+    ];
+    files.extend(kustomize::files()?);
+    files.extend(chart::files()?);
+    files.push(reference::file());
+    Ok(files)
 }
 
-/// A manifest, checked to read back as the same value.
+/// A file with these objects, checked to read back as the same values.
+fn manifest(source: &str, objects: &[Value]) -> anyhow::Result<String> {
+    let mut text = format!("# Made by `cargo xtask generate` from {source}. Do not edit.\n");
+    for object in objects {
+        text += &format!("---\n{}\n", yaml(object)?);
+    }
+    Ok(text)
+}
+
+/// A value as YAML without a line end, checked to read back as the same value.
 fn yaml(value: &Value) -> anyhow::Result<String> {
-    let text = serde_saphyr::to_string(value)?;
-    let text = format!(
-        "# Made by `cargo xtask generate` from the types of crates/jobset-api. Do not edit.\n---\n\
-         {}\n",
-        text.trim_end()
-    );
+    let text = serde_saphyr::to_string(value)?.trim_end().to_owned();
     let back: Value = serde_saphyr::from_str(&text)?;
     if back != *value {
         bail!("the YAML writer changed the value");
@@ -96,7 +124,8 @@ mod tests {
 
     #[test]
     fn generated_files_are_up_to_date() {
-        let paths: Vec<_> = outdated().unwrap().iter().map(|file| file.path).collect();
+        let outdated = outdated().unwrap();
+        let paths: Vec<_> = outdated.iter().map(|file| &file.path).collect();
         assert!(
             paths.is_empty(),
             "out of date: {paths:?}; run `cargo xtask generate`"

@@ -1,7 +1,18 @@
 //! Developer commands, run as `cargo xtask COMMAND`.
 
+#[cfg(test)]
+mod cel;
+#[cfg(test)]
+mod chart_tests;
+mod conformance;
 mod generate;
+mod go;
+mod helm;
+mod kube;
 mod kubectl;
+mod manifests;
+#[cfg(test)]
+mod strict;
 
 use std::{
     path::{Path, PathBuf},
@@ -23,7 +34,8 @@ enum Command {
     /// Write the files that are made from code.
     ///
     /// These are the CustomResourceDefinition of JobSet for kustomize (config/), for Helm
-    /// (charts/) and, as compact JSON, for the crate jobset-api itself.
+    /// (charts/) and, as compact JSON, for the crate jobset-api itself; and roles, webhook
+    /// configurations and admission policies for kustomize, Helm and docs/rbac.md.
     #[command(after_help = "Examples:
   cargo xtask generate           write all files that are out of date
   cargo xtask generate --check   only say which are; exit code 1 if any is")]
@@ -44,6 +56,46 @@ enum Command {
         #[arg(long)]
         build: bool,
     },
+    /// Print the path of a Helm for the tests of the chart.
+    ///
+    /// That is the one on PATH. If there is none, it is built with Go from the module in
+    /// tests/kube/helm, which pins its version, into the user's cache directory.
+    #[command(after_help = "Example:
+  \"$(cargo xtask helm)\" template jobset charts/jobset")]
+    Helm {
+        /// Do not look on PATH.
+        #[arg(long)]
+        build: bool,
+    },
+    /// Render the kustomize overlays into single files. Needs kubectl.
+    #[command(after_help = "Example:
+  cargo xtask manifests && kubectl apply --server-side -f target/manifests/manifests.yaml")]
+    Manifests {
+        /// Folder for the files, relative to the root of the workspace.
+        #[arg(long, default_value = "target/manifests")]
+        output: PathBuf,
+    },
+    /// A real Kubernetes control plane on this machine, for tests.
+    ///
+    /// etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback, without
+    /// nodes. The programs are those in KUBEBUILDER_ASSETS if that is set; what is not there is
+    /// built with Go from the module in tests/kube/control-plane into the user's cache directory.
+    #[command(after_help = "Examples:
+  cargo xtask kube up
+  eval \"$(cargo xtask kube env)\"; kubectl get namespaces
+  cargo xtask kube down")]
+    Kube {
+        #[command(subcommand)]
+        command: kube::Command,
+    },
+    /// Run all conformance scenarios on a real Kubernetes control plane.
+    ///
+    /// Starts one unless it runs, runs the scenarios of crates/jobset-conformance with the real
+    /// kubectl, and compares the embedded API server's answers with Kubernetes'.
+    #[command(after_help = "Examples:
+  cargo xtask conformance
+  cargo xtask conformance --filter restart --keep")]
+    Conformance(conformance::Options),
 }
 
 /// Root of the workspace.
@@ -57,6 +109,10 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Generate { check } => generate::run(check),
         Command::Kubectl { build } => kubectl::run(build),
+        Command::Helm { build } => helm::run(build),
+        Command::Manifests { output } => manifests::run(&output),
+        Command::Kube { command } => kube::run(&command),
+        Command::Conformance(options) => conformance::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,13 @@
 //! The admission hook: what a cluster does with webhooks, as plain function calls.
 
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::status::Status;
+use crate::store::{Key, Store};
 
 /// What kind of write is being admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,37 @@ pub struct AdmissionRequest {
     pub dry_run: bool,
     /// Who asks.
     pub user: String,
+    /// What else there is.
+    pub objects: StoredObjects,
+}
+
+/// A view of the stored objects: every answer is the state at the moment of asking. Cheap to
+/// clone.
+///
+/// Resources are named as in `kubectl get`: `pods`, `jobs.batch`. Objects come as the JSON that
+/// clients get, so that a caller decodes what it needs and no more.
+#[derive(Clone)]
+pub struct StoredObjects(pub(crate) Arc<Store>);
+
+impl StoredObjects {
+    /// One object. The namespace is empty for cluster-wide ones.
+    pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Bytes> {
+        let object = self.0.get(resource, &Key::new(namespace, name))?;
+        Some(object.bytes.clone())
+    }
+
+    /// The objects of a namespace whose names begin with `prefix`, in order. Costs as much as there
+    /// are of them, however many others there are.
+    pub fn named(&self, resource: &str, namespace: &str, prefix: &str) -> Vec<Bytes> {
+        let found = self.0.list_named(resource, namespace, prefix);
+        found.iter().map(|object| object.bytes.clone()).collect()
+    }
+}
+
+impl fmt::Debug for StoredObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoredObjects")
+    }
 }
 
 /// Admission control, called in process for every create and update of every resource.

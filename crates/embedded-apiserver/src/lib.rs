@@ -44,7 +44,7 @@ mod stats;
 mod status;
 mod store;
 
-pub use admission::{Admission, AdmissionRequest, AdmitAll, Operation};
+pub use admission::{Admission, AdmissionRequest, AdmitAll, Operation, StoredObjects};
 pub use credentials::{Credentials, CredentialsError};
 pub use pod_logs::{LogOptions, LogStream, PodLogs};
 pub use server::{ApiServer, ApiServerBuilder, Clock};

@@ -143,6 +143,17 @@ impl Status {
         status
     }
 
+    /// Refuses an option of a request, given in its query or body.
+    pub fn invalid_option(options: &str, field: &str, reason: &str, message: &str) -> Self {
+        Self::failure(
+            422,
+            "Invalid",
+            format!("{options}.meta.k8s.io \"\" is invalid: {field}: {message}"),
+        )
+        .about(options, "meta.k8s.io", "")
+        .cause(reason, field, message)
+    }
+
     /// Names the object that a failure is about.
     pub fn about(mut self, resource: &str, group: &str, name: &str) -> Self {
         let details = self.details.get_or_insert_default();

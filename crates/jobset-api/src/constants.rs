@@ -119,6 +119,9 @@ pub const RESTARTING_JOBSET: &str = "RestartingJobSet";
 pub const STARTUP_POLICY_IN_PROGRESS: &str = "StartupPolicyInProgress";
 /// Condition: all replicated jobs have been started in order.
 pub const STARTUP_POLICY_COMPLETED: &str = "StartupPolicyCompleted";
+/// Condition, an addition to the reference's: Jobs are not started because their exclusive placement
+/// needs the Pod webhook, and none runs.
+pub const EXCLUSIVE_PLACEMENT_UNAVAILABLE: &str = "ExclusivePlacementUnavailable";
 
 /// Condition reasons. Each effective write of a condition sends one event with the same reason
 /// and message.
@@ -149,6 +152,10 @@ pub mod reasons {
     pub const STARTUP_POLICY_IN_PROGRESS: &str = "InOrderStartupPolicyInProgress";
     /// [`STARTUP_POLICY_COMPLETED`](super::STARTUP_POLICY_COMPLETED) = True.
     pub const STARTUP_POLICY_COMPLETED: &str = "InOrderStartupPolicyCompleted";
+    /// [`EXCLUSIVE_PLACEMENT_UNAVAILABLE`](super::EXCLUSIVE_PLACEMENT_UNAVAILABLE) = True.
+    pub const POD_WEBHOOK_DISABLED: &str = "PodWebhookDisabled";
+    /// [`EXCLUSIVE_PLACEMENT_UNAVAILABLE`](super::EXCLUSIVE_PLACEMENT_UNAVAILABLE) = False.
+    pub const EXCLUSIVE_PLACEMENT_AVAILABLE: &str = "ExclusivePlacementAvailable";
 
     /// Of [`FAILED`](super::FAILED): the JobSet was active for longer than its deadline.
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
@@ -186,6 +193,12 @@ pub mod messages {
     pub const STARTUP_POLICY_IN_PROGRESS: &str = "in order startup policy is in progress";
     /// With [`STARTUP_POLICY_COMPLETED`](super::reasons::STARTUP_POLICY_COMPLETED).
     pub const STARTUP_POLICY_COMPLETED: &str = "in order startup policy has completed";
+    /// With [`POD_WEBHOOK_DISABLED`](super::reasons::POD_WEBHOOK_DISABLED).
+    pub const POD_WEBHOOK_DISABLED: &str = "exclusive placement by Pod affinity needs the Pod \
+         webhook, which is turned off on this cluster: jobs that ask for it are not started; use \
+         the annotation alpha.jobset.sigs.k8s.io/node-selector or turn the webhook on";
+    /// With [`EXCLUSIVE_PLACEMENT_AVAILABLE`](super::reasons::EXCLUSIVE_PLACEMENT_AVAILABLE).
+    pub const EXCLUSIVE_PLACEMENT_AVAILABLE: &str = "the Pod webhook is turned on";
     /// Of the Pod condition `DisruptionTarget` with reason
     /// [`EXCLUSIVE_PLACEMENT_VIOLATION`](super::EXCLUSIVE_PLACEMENT_VIOLATION).
     pub const EXCLUSIVE_PLACEMENT_VIOLATION: &str =

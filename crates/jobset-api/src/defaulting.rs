@@ -60,6 +60,61 @@ pub fn default_jobset(jobset: &mut JobSet) {
     }
 }
 
+/// Whether [`default_jobset`] would leave this JobSet as it is. Takes time linear in the replicated
+/// jobs and copies nothing.
+pub fn is_defaulted(jobset: &JobSet) -> bool {
+    let spec = &jobset.spec;
+    let network = spec.network.as_ref().is_some_and(|network| {
+        network.enable_dns_hostnames.is_some() && network.publish_not_ready_addresses.is_some()
+    });
+    let jobs = spec.replicated_jobs.iter().all(|job| {
+        job.replicas.is_some()
+            && job.group_name.is_some()
+            && job_template_is_defaulted(job.template.as_value())
+    });
+    let failure_policy = spec.failure_policy.as_ref().is_none_or(|policy| {
+        policy.restart_strategy.is_some() && policy.rules.iter().all(|rule| !rule.name.is_empty())
+    });
+    let claims = spec.volume_claim_policies.iter().all(|policy| {
+        let retention = policy.retention_policy.as_ref();
+        retention.is_some_and(|retention| retention.when_deleted.is_some())
+    });
+    spec.success_policy.is_some()
+        && spec.startup_policy.is_some()
+        && network
+        && jobs
+        && failure_policy
+        && claims
+}
+
+/// Whether [`default_job_template`] would leave this template as it is.
+fn job_template_is_defaulted(template: &Value) -> bool {
+    /// Whether there is nothing to go into: neither an object, nor a gap where one would be made.
+    fn closed(value: Option<&Value>) -> bool {
+        value.is_some_and(|value| !value.is_null() && !value.is_object())
+    }
+    if !template.is_object() || closed(template.get("spec")) {
+        return true;
+    }
+    let Some(spec) = template.get("spec").and_then(Value::as_object) else {
+        return false;
+    };
+    let absent = |value: Option<&Value>| value.is_none_or(Value::is_null);
+    if absent(spec.get("completionMode")) {
+        return false;
+    }
+    let Some(pod_template) = spec.get("template").and_then(Value::as_object) else {
+        return true;
+    };
+    if closed(pod_template.get("spec")) {
+        return true;
+    }
+    let restart_policy = pod_template
+        .get("spec")
+        .and_then(|pod| pod.get("restartPolicy"));
+    !absent(restart_policy) && restart_policy.is_none_or(|policy| policy != "")
+}
+
 /// Fills in the defaults of a JobSet in JSON that is about to be created. Parts that do not have
 /// the JSON type they should have are left alone: the schema rejects them.
 pub fn default_value(jobset: &mut Value) {
@@ -156,8 +211,12 @@ mod tests {
             "apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": {}, "spec": spec,
         });
         let mut typed: JobSet = serde_json::from_value(value.clone()).unwrap();
+        let before = typed.clone();
+        let was_defaulted = is_defaulted(&typed);
         default_jobset(&mut typed);
+        assert_eq!(was_defaulted, typed == before, "is_defaulted: {value}");
         default_value(&mut value);
+        assert!(is_defaulted(&typed));
         assert_eq!(serde_json::to_value(&typed).unwrap(), value);
         let once = value.clone();
         default_value(&mut value);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use jobset_api::FeatureGates;
 
 use crate::duration;
 use crate::style::Color;
@@ -21,6 +22,7 @@ use crate::style::Color;
   jobset run training.yaml              run a JobSet here and stream its logs
   jobset up                             a one-machine cluster for kubectl
   jobset validate training.yaml         what is wrong with a manifest
+  jobset render training.yaml           the Jobs that would be made of it
   jobset completion bash > ~/.local/share/bash-completion/completions/jobset
 
 Exit codes: 0 completed, 1 failed, 2 bad input or usage, 124 timed out, 130 interrupted."
@@ -72,6 +74,29 @@ Objects of kinds that are not known here are skipped, and named.
 
 Exit codes: 0 nothing is wrong, 2 something is.")]
     Validate(ValidateArgs),
+    /// Print the Jobs, Service and claims that the controller would create
+    #[command(after_help = "Examples:
+  jobset render training.yaml
+  jobset render training.yaml --role workers --job 0
+  jobset render training.yaml --output json | kubectl create --dry-run=server -f -
+  jobset render --diff training.yaml     what an edit would change on the cluster
+
+Without --diff nothing but the files is read: defaults are filled in, the rules of `jobset validate`
+applied, and the objects printed in the order of their creation. What waits for other Jobs is printed
+as well, with a comment that says for what. Objects of other kinds are skipped, and named.
+
+An object that does not exist yet has no uid. So owner references, and the label and annotation
+jobset.sigs.k8s.io/jobset-uid, which the controller adds, are left out. A generateName gets the
+suffix xxxxx in place of a random one.
+
+With --diff the JobSets are compared with those on the cluster: what would be created, suspended,
+resumed or deleted, and which edits are allowed, only while suspended, or forbidden. The whole spec of
+the file counts, as with `kubectl replace`: what others have added to it is shown as removed. The
+server is asked with a dry run; it has the last word. Nothing is changed.
+
+Exit codes: 0 done; with --diff 0 no difference, 1 differences. 2 a file is wrong, an edit is
+forbidden, or the cluster cannot be asked.")]
+    Render(RenderArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:
   jobset completion bash > ~/.local/share/bash-completion/completions/jobset
@@ -93,6 +118,19 @@ pub(crate) struct ClusterArgs {
     /// Spread the nodes over M topology domains: label KEY gets M values (may be repeated)
     #[arg(long, value_parser = topology, value_name = "KEY=M")]
     pub(crate) topology: Vec<(String, usize)>,
+    /// What each node has: NAME=QUANTITY,... such as cpu=8,memory=32Gi,nvidia.com/gpu=8 [default:
+    /// this machine's processors and memory]
+    #[arg(long, value_parser = node_resources, value_name = "LIST")]
+    pub(crate) node_resources: Option<Pairs>,
+    /// Label each node KEY=VALUE (may be repeated)
+    #[arg(long, value_parser = label, value_name = "KEY=VALUE")]
+    pub(crate) node_label: Vec<(String, String)>,
+    /// Taint each node KEY[=VALUE]:EFFECT (may be repeated)
+    #[arg(long, value_parser = jobset_local::scheduler::NodeTaint::parse, value_name = "TAINT")]
+    pub(crate) node_taint: Vec<jobset_local::scheduler::NodeTaint>,
+    /// Leave Pods pending whose resource requests fit on no node
+    #[arg(long)]
+    pub(crate) enforce_requests: bool,
     /// How Pods run
     #[arg(long, value_enum, default_value_t)]
     pub(crate) runtime: RuntimeKind,
@@ -155,6 +193,54 @@ pub(crate) struct ValidateArgs {
     /// What to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: OutputKind,
+    /// Feature gates of the controller: NAME=true,...
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = FeatureGates::parse, value_name = "LIST")]
+    pub(crate) feature_gates: FeatureGates,
+    /// Also warn of what this runtime of `jobset run` could not do
+    #[arg(long, value_enum, value_name = "RUNTIME")]
+    pub(crate) runtime: Option<RuntimeKind>,
+}
+
+/// Arguments of `jobset render`.
+#[derive(Debug, Args)]
+pub(crate) struct RenderArgs {
+    /// Manifest files in YAML or JSON, several documents allowed; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: RenderOutput,
+    /// Only the Jobs of this replicated job
+    #[arg(long, value_name = "NAME")]
+    pub(crate) role: Option<String>,
+    /// Only the Job of this index, of each replicated job
+    #[arg(long, value_name = "N")]
+    pub(crate) job: Option<u32>,
+    /// Feature gates of the controller: NAME=true,...
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = FeatureGates::parse, value_name = "LIST")]
+    pub(crate) feature_gates: FeatureGates,
+    /// Namespace of JobSets that do not name one
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// Compare with the JobSets on the cluster
+    #[arg(long, conflicts_with_all = ["role", "job"])]
+    pub(crate) diff: bool,
+    /// With --diff: the kubeconfig file
+    #[arg(long, requires = "diff", value_name = "PATH")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// With --diff: the context in the kubeconfig
+    #[arg(long, requires = "diff", value_name = "NAME")]
+    pub(crate) context: Option<String>,
+}
+
+/// What `jobset render` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RenderOutput {
+    /// YAML documents; with --diff, text for people
+    #[default]
+    Yaml,
+    /// A List; with --diff, one document
+    Json,
 }
 
 /// Arguments of `jobset up`.
@@ -168,6 +254,36 @@ pub(crate) struct UpArgs {
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
+}
+
+/// Names and values, in a type of its own so that clap takes one argument for all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
+
+fn node_resources(text: &str) -> Result<Pairs, String> {
+    let pair = |entry: &str| {
+        let (name, amount) = entry
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| format!("{entry:?} is not of the form NAME=QUANTITY, such as cpu=8"))?;
+        if !jobset_local::scheduler::is_quantity(amount) {
+            return Err(format!(
+                "{amount:?} is not a quantity, such as 8, 500m or 32Gi"
+            ));
+        }
+        Ok((name.to_owned(), amount.to_owned()))
+    };
+    text.split(',')
+        .map(pair)
+        .collect::<Result<_, _>>()
+        .map(Pairs)
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not of the form KEY=VALUE")),
+    }
 }
 
 fn topology(text: &str) -> Result<(String, usize), String> {
@@ -189,6 +305,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn resources_and_labels_are_read() {
+        let pairs = |list: &[(&str, &str)]| {
+            Pairs(
+                list.iter()
+                    .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                    .collect(),
+            )
+        };
+        assert_eq!(
+            node_resources("cpu=8,nvidia.com/gpu=1"),
+            Ok(pairs(&[("cpu", "8"), ("nvidia.com/gpu", "1")]))
+        );
+        for text in ["", "cpu", "=1", "cpu=", "cpu=x", "cpu=-1", "cpu=1,"] {
+            assert!(node_resources(text).is_err(), "{text}");
+        }
+        assert_eq!(label("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(label("a").is_err() && label("=a").is_err());
     }
 
     #[test]

@@ -36,6 +36,14 @@ impl Engine {
         let cluster = Cluster::start(ClusterOptions {
             nodes: usize::from(args.nodes),
             topology: args.topology.clone(),
+            node_labels: args.node_label.clone(),
+            node_taints: args.node_taint.clone(),
+            node_resources: args
+                .node_resources
+                .clone()
+                .map(|pairs| pairs.0)
+                .unwrap_or_default(),
+            enforce_resources: args.enforce_requests,
             runtime: match args.runtime {
                 RuntimeKind::Process => Runtime::Process,
                 RuntimeKind::Fake => Runtime::Fake(FakeRuntime {

@@ -1,92 +1,10 @@
-//! The `jobset` command: runs a JobSet on this machine, or a whole one-machine cluster.
-//!
-//! The command itself decides nothing about JobSets: it reads manifests, starts the embedded
-//! cluster with the same controller and the same admission that a cluster gets, and shows what
-//! happens.
-
-mod admission;
-mod args;
-mod duration;
-mod engine;
-mod exit;
-mod kinds;
-mod manifest;
-mod run;
-mod style;
-mod up;
-mod validate;
+//! The `jobset` binary. Everything is in the library of this package.
 
 use std::process::ExitCode;
-
-use clap::{CommandFactory as _, Parser as _};
-
-use crate::args::{Cli, Command};
-use crate::exit::Exit;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Containers are started by re-executing this binary: nothing may come before this.
-    let mut arguments = std::env::args_os();
-    let _program = arguments.next();
-    if arguments
-        .next()
-        .is_some_and(|first| first == engine::LAUNCH_COMMAND)
-    {
-        return jobset_local::launcher::main(arguments);
-    }
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let code = if error.use_stderr() {
-                Exit::BadInput
-            } else {
-                Exit::Completed
-            };
-            // Nowhere is left to report that the terminal is gone.
-            let _ = error.print();
-            return code.into();
-        }
-    };
-    cli.color.apply();
-    start_log(cli.verbose);
-    let result = match cli.command {
-        Command::Run(args) => run::main(&args),
-        Command::Up(args) => up::main(&args),
-        Command::Validate(args) => validate::main(&args),
-        Command::Completion { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "jobset",
-                &mut std::io::stdout().lock(),
-            );
-            Ok(Exit::Completed)
-        }
-    };
-    match result {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            eprintln!("{} {error:#}", style::error("error:"));
-            Exit::Failed.into()
-        }
-    }
-}
-
-/// The log of the cluster's own parts; `JOBSET_LOG` takes the filter syntax of the tracing crate.
-fn start_log(verbose: u8) {
-    let level = match verbose {
-        0 => "off",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("JOBSET_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(style::enabled())
-        .init();
+    jobset_cli::main()
 }

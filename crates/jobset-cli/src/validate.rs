@@ -4,14 +4,18 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::args::{OutputKind, ValidateArgs};
+use crate::args::{OutputKind, RuntimeKind, ValidateArgs};
 use crate::exit::Exit;
-use crate::manifest::{self, Inspection, Problem};
+use crate::manifest::{self, Checks, Inspection, Problem};
 use crate::style;
 
 /// Checks files and prints everything that is wrong.
 pub(crate) fn main(args: &ValidateArgs) -> anyhow::Result<Exit> {
-    let inspection = manifest::inspect(&args.files);
+    let checks = Checks {
+        gates: args.feature_gates,
+        processes: args.runtime == Some(RuntimeKind::Process),
+    };
+    let inspection = manifest::inspect(&args.files, checks);
     let mut stdout = std::io::stdout().lock();
     match args.output {
         OutputKind::Json => {

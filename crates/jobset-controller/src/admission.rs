@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use jobset_api::{FeatureGates, admission, defaulting};
-use jobset_core::placement::{self, PlacementView};
+use jobset_core::placement;
+pub use jobset_core::placement::{NodeTopology, PlacedPod, PlacementView, TRANSIENT};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use serde_json::Value;
 

@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jobset_api::constants;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,6 +23,7 @@ use crate::events::{self, Reporter};
 use crate::executor::Executor;
 use crate::index::{Index, Key};
 use crate::options::ControllerOptions;
+use crate::placement::{Placement, Repairs};
 use crate::queue::Queue;
 use crate::reconcile::Reconciler;
 use crate::requests::{self, Requests};
@@ -45,8 +48,13 @@ pub enum Error {
 /// The JobSet controller. Create it with [`Controller::new`], then await [`Controller::run`].
 pub struct Controller {
     client: Client,
+    /// For lists and watches.
+    reading: Client,
     options: ControllerOptions,
     stats: Arc<Stats>,
+    /// Work begins when it resolves.
+    gate: BoxFuture<'static, ()>,
+    placement: Option<Placement>,
 }
 
 impl Controller {
@@ -55,10 +63,36 @@ impl Controller {
     /// the controller paces and repeats its requests itself.
     pub fn new(client: Client, options: ControllerOptions) -> Self {
         Self {
+            reading: client.clone(),
             client,
             options,
             stats: Arc::default(),
+            gate: std::future::ready(()).boxed(),
+            placement: None,
         }
+    }
+
+    /// Lists and watches through this client instead, and does everything else through the other.
+    #[must_use]
+    pub fn reading_through(mut self, client: Client) -> Self {
+        self.reading = client;
+        self
+    }
+
+    /// Fills and keeps the caches at once, but begins to work only when `gate` resolves: a replica
+    /// that waits for leadership can then take over without reading everything first.
+    #[must_use]
+    pub fn gated(mut self, gate: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.gate = gate.boxed();
+        self
+    }
+
+    /// Shares this view of Pods and nodes, instead of having one of its own: for a process in which
+    /// admission needs it as well.
+    #[must_use]
+    pub fn with_placement(mut self, placement: Placement) -> Self {
+        self.placement = Some(placement);
+        self
     }
 
     /// What the controller has done so far; stays valid while it runs and after.
@@ -75,13 +109,17 @@ impl Controller {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Self {
             client,
+            reading,
             options,
             stats,
+            gate,
+            placement,
         } = self;
-        let queue = Arc::new(Queue::new(options.seed));
+        let placement = placement.unwrap_or_else(|| Placement::new(reading.clone(), &options));
+        let queue = Arc::new(Queue::counted(options.seed, stats.queue().clone()));
         let index = Arc::new(Index::new(options.planning()));
         let requests = Arc::new(Requests::new(
-            client.clone(),
+            client,
             stats.clone(),
             options.request_timeout,
         ));
@@ -99,16 +137,28 @@ impl Controller {
 
         let watches = Watches {
             index: index.clone(),
-            queue: queue.clone(),
+            wake: {
+                let queue = queue.clone();
+                Arc::new(move |key, lane| queue.add(key, lane))
+            },
             stats: stats.clone(),
             shutdown: shutdown.clone(),
         };
-        let reading = requests::for_reading(client, stats.clone(), options.request_timeout);
+        let reading = requests::for_reading(reading, stats.clone(), options.request_timeout);
         let (mut tasks, complete) = start_watches(&reading, options.namespace.as_deref(), &watches);
 
+        let limiter = Limiter::new(options.max_in_flight);
+        let repairs = Repairs {
+            placement: placement.clone(),
+            queue: Arc::new(Queue::counted(options.seed, stats.repair_queue().clone())),
+            requests: requests.clone(),
+            limiter: limiter.clone(),
+            stats: stats.clone(),
+            clock: options.clock.clone(),
+        };
         let executor = Executor {
             requests: requests.clone(),
-            limiter: Limiter::new(options.max_in_flight),
+            limiter,
             per_jobset: options.max_in_flight,
             index: index.clone(),
             queue: queue.clone(),
@@ -123,9 +173,11 @@ impl Controller {
             recorder,
             stats: stats.clone(),
             planning: options.planning(),
+            pod_webhook: options.pod_webhook,
             clock: options.clock.clone(),
             status_interval: options.status_interval,
             confirmation_timeout: options.confirmation_timeout,
+            placement_wanted: placement.wanted(),
             memory: Mutex::new(HashMap::new()),
         });
 
@@ -134,20 +186,30 @@ impl Controller {
             ready = complete => ready.is_ok(),
             () = shutdown.cancelled() => false,
         };
+        if ready {
+            tracing::info!("caches are complete");
+        }
+        let ready = ready
+            && tokio::select! {
+                () = gate => true,
+                () = shutdown.cancelled() => false,
+            };
+        stats.work().set_workers(options.workers.max(1));
         let mut workers = JoinSet::new();
         if ready {
-            tracing::info!(
-                "caches are complete; {} workers start",
-                options.workers.max(1)
-            );
+            tracing::info!("{} workers start", options.workers.max(1));
             for _ in 0..options.workers.max(1) {
                 workers.spawn(work(reconciler.clone(), queue.clone(), stats.clone()));
             }
         }
         drop(reconciler);
+        if ready {
+            repairs.start(&mut workers);
+        }
 
         shutdown.cancelled().await;
         queue.close();
+        repairs.stop();
         let finished = tokio::time::timeout(options.shutdown_grace, join(&mut workers)).await;
         workers.shutdown().await;
         tasks.shutdown().await;
@@ -174,24 +236,23 @@ fn start_watches(
     impl Future<Output = Result<(), oneshot::error::RecvError>> + use<>,
 ) {
     let mut tasks = JoinSet::new();
-    let all = watcher::Config::default();
     let (jobsets, jobsets_ready) = oneshot::channel();
     let (jobs, jobs_ready) = oneshot::channel();
     let (services, services_ready) = oneshot::channel();
     let (claims, claims_ready) = oneshot::channel();
     tasks.spawn(watches.clone().follow::<WatchedJobSet>(
         api(client, namespace),
-        all.clone(),
+        watcher::Config::default(),
         jobsets,
     ));
-    tasks.spawn(
-        watches
-            .clone()
-            .follow::<WatchedJob>(api(client, namespace), all.clone(), jobs),
-    );
+    tasks.spawn(watches.clone().follow::<WatchedJob>(
+        api(client, namespace),
+        watcher::Config::default(),
+        jobs,
+    ));
     tasks.spawn(watches.clone().follow::<WatchedName<Service>>(
         api(client, namespace),
-        all.clone(),
+        watcher::Config::default(),
         services,
     ));
     tasks.spawn(
@@ -199,7 +260,7 @@ fn start_watches(
             .clone()
             .follow::<WatchedName<PersistentVolumeClaim>>(
                 api(client, namespace),
-                all.clone(),
+                watcher::Config::default(),
                 claims,
             ),
     );
@@ -241,15 +302,24 @@ where
 async fn work(reconciler: Arc<Reconciler>, queue: Arc<Queue<Key>>, stats: Arc<Stats>) {
     while let Some(key) = queue.next().await {
         stats.reconciles.add_one();
+        let (work, started) = (stats.work(), Instant::now());
+        work.begin();
         let outcome = AssertUnwindSafe(reconciler.reconcile(&key))
             .catch_unwind()
             .await;
+        work.end(started.elapsed());
         let spacing = match outcome {
             Ok(outcome) => {
                 if outcome.retry {
+                    work.error.add_one();
                     let delay = queue.retry(&key);
                     tracing::debug!(jobset = %key, ?delay, "to be retried");
                 } else {
+                    match outcome.again {
+                        None => work.success.add_one(),
+                        Some(Duration::ZERO) => work.requeue.add_one(),
+                        Some(_) => work.requeue_after.add_one(),
+                    }
                     queue.forget(&key);
                 }
                 if let Some(again) = outcome.again {
@@ -260,6 +330,8 @@ async fn work(reconciler: Arc<Reconciler>, queue: Arc<Queue<Key>>, stats: Arc<St
             Err(_) => {
                 stats.panics.add_one();
                 stats.reconcile_errors.add_one();
+                work.panics.add_one();
+                work.error.add_one();
                 let delay = queue.retry(&key);
                 tracing::error!(jobset = %key, ?delay, "reconcile panicked; to be retried");
                 Duration::ZERO

@@ -12,7 +12,8 @@
 //! | [`admission`] | what new and changed JobSets and new Pods must be |
 //! | [`controller`] | the running whole: watches, workers, shutdown |
 //! | [`options`] | what can be set from outside |
-//! | [`stats`] | what has been done so far |
+//! | [`placement`] | Pods and nodes for exclusive placement; deleting what is in the wrong domain |
+//! | [`stats`], [`figures`] | what has been done so far |
 //! | `watch`, `watched` | following one kind of object; objects as they are kept |
 //! | `index`, `expectations` | the cache; own writes that the watch has not shown yet |
 //! | `queue` | which JobSet is looked at next |
@@ -21,6 +22,8 @@
 //! | `status` | when the status is written, and how little |
 //! | `events` | telling the user |
 //! | `requests` | one API request |
+//! | `progress` | how long a JobSet takes to come up, and what restarts cost |
+//! | [`webhook`] | admission over HTTPS |
 //!
 //! What holds at all times:
 //! * No plan before every cache is complete, and none from a state older than one acted upon: the
@@ -32,8 +35,11 @@
 
 pub mod admission;
 pub mod controller;
+pub mod figures;
 pub mod options;
+pub mod placement;
 pub mod stats;
+pub mod webhook;
 
 mod concurrency;
 mod events;
@@ -41,6 +47,7 @@ mod executor;
 mod expectations;
 mod index;
 mod lock;
+mod progress;
 mod queue;
 mod reconcile;
 mod requests;
@@ -52,4 +59,5 @@ mod watched;
 
 pub use controller::{Controller, Error};
 pub use options::{Clock, ControllerOptions};
+pub use placement::Placement;
 pub use stats::Stats;

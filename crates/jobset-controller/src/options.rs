@@ -24,6 +24,9 @@ pub struct ControllerOptions {
     /// Apply `ttlSecondsAfterFinished` also to JobSets that another controller manages. Default
     /// false.
     pub clean_up_managed_elsewhere: bool,
+    /// Whether new Pods pass through the Pod webhook. Where none runs, Jobs that need it for
+    /// exclusive placement are not started. Default true.
+    pub pod_webhook: bool,
     /// Watch and manage this namespace only; `None`, the default, is the whole cluster.
     pub namespace: Option<String>,
     /// Most writes of children in flight, over all JobSets; at least one. The controller starts
@@ -69,6 +72,7 @@ impl Default for ControllerOptions {
             fast_failure_detection: false,
             lean_suspend: false,
             clean_up_managed_elsewhere: false,
+            pod_webhook: true,
             namespace: None,
             max_in_flight: 50,
             request_timeout: Duration::from_secs(30),

@@ -10,12 +10,13 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use crate::figures::QueueFigures;
 use crate::lock::lock;
 
 /// Delay before the first retry of a failing key.
@@ -53,12 +54,17 @@ struct State<K> {
     live_run: u32,
     random: fastrand::Rng,
     closed: bool,
+    figures: Arc<QueueFigures>,
 }
 
 #[derive(Default)]
 struct Entry {
     queued: Option<Lane>,
+    /// Since when it is queued.
+    since: Option<Instant>,
     working: Option<Instant>,
+    /// Number of the work under way in the figures.
+    work: u64,
     again: Option<Lane>,
     due: Option<(Instant, u64)>,
     failures: u32,
@@ -77,7 +83,13 @@ impl Entry {
 
 impl<K: Clone + Eq + Hash> Queue<K> {
     /// An empty queue; `seed` determines the jitter of retries.
+    #[cfg(test)]
     pub(crate) fn new(seed: u64) -> Self {
+        Self::counted(seed, Arc::default())
+    }
+
+    /// An empty queue that tells `figures` what it does; `seed` determines the jitter of retries.
+    pub(crate) fn counted(seed: u64, figures: Arc<QueueFigures>) -> Self {
         Self {
             state: Mutex::new(State {
                 live: VecDeque::new(),
@@ -88,6 +100,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                 live_run: 0,
                 random: fastrand::Rng::with_seed(seed),
                 closed: false,
+                figures,
             }),
             wake: Notify::new(),
         }
@@ -110,6 +123,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     pub(crate) fn retry(&self, key: &K) -> Duration {
         let delay = {
             let mut state = lock(&self.state);
+            state.figures.retries.add_one();
             let entry = state.entries.entry(key.clone()).or_default();
             let doublings = entry.failures.min(31);
             entry.failures = entry.failures.saturating_add(1);
@@ -207,7 +221,14 @@ impl<K: Clone + Eq + Hash> State<K> {
             return;
         }
         // A key that moves up leaves its old place behind; `pop` skips such places.
-        entry.queued = Some(lane);
+        match entry.queued.replace(lane) {
+            Some(old) => self.figures.taken(old),
+            None => {
+                self.figures.adds.add_one();
+                entry.since = Some(now);
+            }
+        }
+        self.figures.queued(lane);
         match lane {
             Lane::Live => self.live.push_back(key.clone()),
             Lane::Backlog => self.backlog.push_back(key.clone()),
@@ -260,6 +281,8 @@ impl<K: Clone + Eq + Hash> State<K> {
             }
             entry.queued = None;
             entry.working = Some(now);
+            self.figures.taken(lane);
+            entry.work = self.figures.started(entry.since.take(), now);
             if let Some(slot) = entry.due.take() {
                 self.delayed.remove(&slot);
             }
@@ -274,6 +297,7 @@ impl<K: Clone + Eq + Hash> State<K> {
         let Some(started) = entry.working.take() else {
             return;
         };
+        self.figures.ended(entry.work, now);
         entry.not_before = Some(started + spacing).filter(|&earliest| earliest > now);
         match entry.again.take() {
             Some(lane) => self.add(key, lane, now),

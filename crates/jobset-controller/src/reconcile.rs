@@ -11,6 +11,7 @@ use jobset_api::{JobSet, constants};
 use jobset_core::why::{self, Culprit};
 use jobset_core::{Observed, PlanOptions, Terminal, nodes_in_question};
 use k8s_openapi::api::core::v1::ObjectReference;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::events::Recorder;
@@ -18,6 +19,7 @@ use crate::executor::{Execution, Executor};
 use crate::index::{Index, Key, Snapshot};
 use crate::lock::lock;
 use crate::options::Clock;
+use crate::progress::{self, Progress};
 use crate::queue::{Lane, Queue};
 use crate::requests::{PatchKind, RequestError, Requests, Resource};
 use crate::stats::Stats;
@@ -37,9 +39,12 @@ pub(crate) struct Reconciler {
     pub(crate) stats: Arc<Stats>,
     /// How plans are made.
     pub(crate) planning: PlanOptions,
+    pub(crate) pod_webhook: bool,
     pub(crate) clock: Clock,
     pub(crate) status_interval: Duration,
     pub(crate) confirmation_timeout: Duration,
+    /// Is told when a JobSet with exclusive placement is seen.
+    pub(crate) placement_wanted: Arc<Notify>,
     /// What is remembered from one look at a JobSet to the next.
     pub(crate) memory: Mutex<HashMap<Key, Memory>>,
 }
@@ -51,6 +56,8 @@ pub(crate) struct Memory {
     last_write: Option<Instant>,
     /// Oddities that the log has been told of.
     warned: Vec<String>,
+    /// How far it has come for the first time.
+    progress: Progress,
 }
 
 /// What comes after a reconcile.
@@ -69,6 +76,7 @@ impl Reconciler {
     pub(crate) async fn reconcile(&self, key: &Key) -> Outcome {
         let Some(snapshot) = self.index.snapshot(key, self.confirmation_timeout) else {
             lock(&self.memory).remove(key);
+            self.stats.jobsets().gone(key);
             return Outcome {
                 again: None,
                 retry: false,
@@ -87,6 +95,9 @@ impl Reconciler {
         }
 
         let jobset = &snapshot.jobset;
+        if jobset_core::placement::concerns(jobset) {
+            self.placement_wanted.notify_one();
+        }
         let mut observed = Observed {
             jobset,
             jobs: &snapshot.jobs,
@@ -94,6 +105,7 @@ impl Reconciler {
             claims: &snapshot.claims,
             pods: snapshot.pods.as_deref(),
             dead_nodes: &[],
+            pod_webhook: self.pod_webhook,
         };
         let now = self.clock.now();
         let dead_nodes = self.dead_among(nodes_in_question(&observed, now)).await;
@@ -113,6 +125,18 @@ impl Reconciler {
             retry = true;
         }
 
+        let present = settled.status.as_ref().or(jobset.status.as_ref());
+        lock(&self.memory)
+            .entry(key.clone())
+            .or_default()
+            .progress
+            .look(
+                self.stats.jobsets(),
+                jobset,
+                present,
+                children,
+                self.clock.now(),
+            );
         if let Some(status) = &settled.status {
             let last_write = lock(&self.memory)
                 .get(key)
@@ -127,10 +151,17 @@ impl Reconciler {
                         self.tell_decisions(key, jobset, resource_version, &plan.decisions)
                             .await;
                         match settled.terminal {
-                            Some(Terminal::Completed) => self.stats.completed.add_one(),
-                            Some(Terminal::Failed) => self.stats.failed.add_one(),
+                            Some(Terminal::Completed) => {
+                                self.stats.completed.add_one();
+                                self.stats.jobsets().completed(key);
+                            }
+                            Some(Terminal::Failed) => {
+                                self.stats.failed.add_one();
+                                self.stats.jobsets().failed(key);
+                            }
                             None => {}
                         }
+                        progress::written(self.stats.jobsets(), jobset, status, &settled.events);
                     }
                     Written::Gone => {}
                     Written::Failed => retry = true,

@@ -29,8 +29,8 @@ pub(crate) enum Resource {
     Jobs,
     Services,
     Claims,
-    Events,
     Pods,
+    Events,
 }
 
 impl Resource {
@@ -41,8 +41,8 @@ impl Resource {
             Self::Jobs => "jobs",
             Self::Services => "services",
             Self::Claims => "persistentvolumeclaims",
-            Self::Events => "events",
             Self::Pods => "pods",
+            Self::Events => "events",
         }
     }
 
@@ -59,6 +59,7 @@ impl Resource {
         match self {
             Self::JobSets => "jobsets/status",
             Self::Jobs => "jobs/status",
+            Self::Pods => "pods/status",
             other => other.plural(),
         }
     }
@@ -398,6 +399,7 @@ pub(crate) fn for_reading(client: Client, stats: Arc<Stats>, time_limit: Duratio
             Some("services") => "services",
             Some("persistentvolumeclaims") => "persistentvolumeclaims",
             Some("pods") => "pods",
+            Some("nodes") => "nodes",
             _ => "other",
         };
         stats.count_request(if watch { "watch" } else { "list" }, resource);

@@ -1,9 +1,10 @@
 //! What the controller has done so far, readable at any time.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use crate::figures::{JobSetFigures, QueueFigures, WorkFigures};
 use crate::lock::lock;
 
 macro_rules! counters {
@@ -12,6 +13,11 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub struct Stats {
             requests: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+            jobsets: JobSetFigures,
+            queue: Arc<QueueFigures>,
+            work: WorkFigures,
+            repair_queue: Arc<QueueFigures>,
+            repair_work: WorkFigures,
             $(pub(crate) $name: Counter,)+
         }
 
@@ -45,6 +51,8 @@ counters! {
     duplicate_creates,
     /// Jobs deleted.
     deletes,
+    /// Pods deleted because they were in another topology domain than their leader.
+    placement_repairs,
     /// JobSets that became Completed by a status write of this process.
     completed,
     /// JobSets that became Failed by a status write of this process.
@@ -58,6 +66,31 @@ counters! {
 }
 
 impl Stats {
+    /// What happened to JobSets.
+    pub fn jobsets(&self) -> &JobSetFigures {
+        &self.jobsets
+    }
+
+    /// The queue of JobSets.
+    pub fn queue(&self) -> &Arc<QueueFigures> {
+        &self.queue
+    }
+
+    /// The queue of Jobs whose placement is looked at.
+    pub fn repair_queue(&self) -> &Arc<QueueFigures> {
+        &self.repair_queue
+    }
+
+    /// How looks at the placement of a Job end.
+    pub fn repair_work(&self) -> &WorkFigures {
+        &self.repair_work
+    }
+
+    /// How reconciles of JobSets end.
+    pub fn work(&self) -> &WorkFigures {
+        &self.work
+    }
+
     /// API requests sent so far by (verb, resource), for example `("create", "jobs")`; a status
     /// write is `("patch", "jobsets/status")`. Each page of a list counts, and each start of a
     /// watch.
@@ -79,7 +112,7 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

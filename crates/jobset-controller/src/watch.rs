@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::index::{Cache, Concerned, Index, Key};
-use crate::queue::{Lane, Queue};
+use crate::queue::Lane;
 use crate::stats::Stats;
 
 /// Pause after the first failure in a row; doubles up to the cap.
@@ -33,18 +33,31 @@ const FORGIVEN_AFTER: Duration = Duration::from_mins(1);
 /// Longest silence in the middle of a list.
 const LIST_STALLED: Duration = Duration::from_mins(1);
 
-/// What all watches share.
-#[derive(Clone)]
-pub(crate) struct Watches {
-    pub(crate) index: Arc<Index>,
-    pub(crate) queue: Arc<Queue<Key>>,
+/// Is told of each key that a change concerns, after the change is in the index.
+pub(crate) type Wake = Arc<dyn Fn(&Key, Lane) + Send + Sync>;
+
+/// What watches that feed the same index share.
+pub(crate) struct Watches<I = Index> {
+    pub(crate) index: Arc<I>,
+    pub(crate) wake: Wake,
     pub(crate) stats: Arc<Stats>,
     pub(crate) shutdown: CancellationToken,
 }
 
-impl Watches {
-    /// Keeps the index up to date with the objects of `api` until shutdown. `ready` is told when
-    /// the first list is complete. No error and no panic ends it.
+impl<I> Clone for Watches<I> {
+    fn clone(&self) -> Self {
+        Self {
+            index: self.index.clone(),
+            wake: self.wake.clone(),
+            stats: self.stats.clone(),
+            shutdown: self.shutdown.clone(),
+        }
+    }
+}
+
+impl<I> Watches<I> {
+    /// Keeps the index up to date with the objects of `api` that `config` selects, until shutdown.
+    /// `ready` is told when the first list is complete. No error and no panic ends it.
     pub(crate) async fn follow<K>(
         self,
         api: Api<K>,
@@ -52,7 +65,7 @@ impl Watches {
         ready: oneshot::Sender<()>,
     ) where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-        Index: Cache<K>,
+        I: Cache<K>,
     {
         let kind = K::kind(&()).into_owned();
         let mut follower = Follower {
@@ -76,8 +89,8 @@ impl Watches {
     }
 }
 
-struct Follower {
-    watches: Watches,
+struct Follower<I> {
+    watches: Watches<I>,
     kind: String,
     ready: Option<oneshot::Sender<()>>,
     /// Failures in a row: without an event of the watch proper between them. A list that succeeds
@@ -86,12 +99,12 @@ struct Follower {
     last_failure: Option<Instant>,
 }
 
-impl Follower {
+impl<I> Follower<I> {
     /// Lists and watches until the watch has to start over from a list, or until shutdown.
     async fn attempt<K>(&mut self, api: Api<K>, config: watcher::Config)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-        Index: Cache<K>,
+        I: Cache<K>,
     {
         let mut stream = pin!(watcher(api, config));
         let mut listed = Vec::new();
@@ -127,10 +140,10 @@ impl Follower {
 
     fn handle<K>(&mut self, event: Event<K>, listed: &mut Vec<K>)
     where
-        Index: Cache<K>,
+        I: Cache<K>,
     {
         let index = &*self.watches.index;
-        let concerned = match event {
+        let concerned: Concerned = match event {
             Event::Init => {
                 listed.clear();
                 return;
@@ -154,16 +167,12 @@ impl Follower {
         } else {
             Lane::Live
         };
-        self.queue(concerned, lane);
+        for key in &concerned {
+            (self.watches.wake)(key, lane);
+        }
         if let Some(ready) = self.ready.take() {
             // Nobody waits any more if the controller is being shut down.
             let _ = ready.send(());
-        }
-    }
-
-    fn queue(&self, concerned: Concerned, lane: Lane) {
-        for key in concerned {
-            self.watches.queue.add(&key, lane);
         }
     }
 

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use jobset_api::{JobSet, constants};
+use jobset_api::{JobSet, constants, defaulting};
 use jobset_core::{ChildJob, ChildPod};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
-use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
@@ -194,6 +194,20 @@ struct RawJobSpec {
     suspend: Option<bool>,
     parallelism: Option<i32>,
     completions: Option<i32>,
+    template: RawTemplate,
+}
+
+/// The little that is kept of the largest part of a Job.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RawTemplate {
+    spec: Option<RawPodSpec>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct RawPodSpec {
+    node_selector: Option<BTreeMap<String, String>>,
 }
 
 impl<'de> Deserialize<'de> for WatchedJob {
@@ -216,6 +230,13 @@ impl<'de> Deserialize<'de> for WatchedJob {
                 suspend: raw.spec.suspend,
                 parallelism: raw.spec.parallelism,
                 completions: raw.spec.completions,
+                template: PodTemplateSpec {
+                    spec: raw.spec.template.spec.map(|spec| PodSpec {
+                        node_selector: spec.node_selector,
+                        ..PodSpec::default()
+                    }),
+                    ..PodTemplateSpec::default()
+                },
                 ..JobSpec::default()
             }),
             status: raw.status,
@@ -231,7 +252,7 @@ impl<'de> Deserialize<'de> for WatchedJob {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct RawPodSpec {
+struct RawBoundPodSpec {
     node_name: Option<String>,
 }
 
@@ -241,7 +262,7 @@ impl<'de> Deserialize<'de> for WatchedPod {
         #[serde(default)]
         struct Raw {
             metadata: ObjectMeta,
-            spec: RawPodSpec,
+            spec: RawBoundPodSpec,
             status: Option<PodStatus>,
         }
         let raw = Raw::deserialize(deserializer)?;
@@ -297,8 +318,13 @@ impl<'de> Deserialize<'de> for WatchedJobSet {
         }
         let raw = value.get("metadata").map(RawMeta::deserialize).transpose();
         let meta = raw.ok().flatten().unwrap_or_default().identity();
+        // What was stored without defaults means the same as with them. Only the copy kept here
+        // has them: the spec is never written.
         let decoded = serde_json::from_value(value)
-            .map(Arc::new)
+            .map(|mut jobset| {
+                defaulting::default_jobset(&mut jobset);
+                Arc::new(jobset)
+            })
             .map_err(|error| error.to_string());
         Ok(Self { meta, decoded })
     }

@@ -171,7 +171,7 @@ fn stamp(
 
 /// The exclusive-placement annotations that Jobs and Pods get: those of the JobSet, overridden by
 /// those of the Job template. On each level the strategy counts only beside the topology.
-fn placement_annotations(jobset: &JobSet, template: &JobTemplate) -> Map<String, Value> {
+pub(crate) fn placement_annotations(jobset: &JobSet, template: &JobTemplate) -> Map<String, Value> {
     let mut found = Map::new();
     let mut level = |get: &dyn Fn(&str) -> Option<String>| {
         if let Some(topology) = get(constants::EXCLUSIVE_TOPOLOGY_KEY) {

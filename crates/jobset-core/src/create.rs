@@ -10,6 +10,7 @@ use crate::construct::JobFactory;
 use crate::counts::Counts;
 use crate::draft::Draft;
 use crate::model::{Action, ChildJob, Observed, StepKind};
+use crate::pod_webhook::Withheld;
 use crate::roles::{Role, Roles};
 use crate::{depends_on, execution, startup_policy};
 
@@ -29,6 +30,7 @@ pub(crate) fn plan(
     roles: &Roles<'_>,
     counts: &Counts,
     buckets: &Buckets<'_>,
+    withheld: &Withheld,
     individual: bool,
     draft: &mut Draft,
 ) {
@@ -56,7 +58,7 @@ pub(crate) fn plan(
         if ordered && startup_policy::started(role.place.replicas, counts.get(role.position)) {
             continue;
         }
-        if !blocked {
+        if !blocked && !withheld.holds(role.position) {
             let restarts = restarts.as_ref().and_then(|lists| lists.get(role.position));
             complete &= search.create(role, restarts.copied(), &mut actions, draft);
         }

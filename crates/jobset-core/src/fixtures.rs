@@ -139,6 +139,7 @@ pub(crate) struct World {
     pub(crate) pods: Option<Vec<Arc<ChildPod>>>,
     pub(crate) dead_nodes: Vec<String>,
     pub(crate) options: PlanOptions,
+    pub(crate) pod_webhook: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -152,6 +153,7 @@ impl World {
             pods: None,
             dead_nodes: Vec::new(),
             options: PlanOptions::default(),
+            pod_webhook: true,
             now: now(),
         }
     }
@@ -195,6 +197,7 @@ impl World {
             claims: &self.claims,
             pods: self.pods.as_deref(),
             dead_nodes: &self.dead_nodes,
+            pod_webhook: self.pod_webhook,
         }
     }
 
@@ -215,7 +218,10 @@ impl World {
         let roles = Roles::of(&self.jobset);
         let buckets = Buckets::sort(&observed, &roles, &status, individual, &mut draft);
         let counts = Counts::of(&buckets, &roles, &mut draft);
-        create::plan(&observed, &roles, &counts, &buckets, individual, &mut draft);
+        let withheld = crate::pod_webhook::Withheld::of(&observed, &roles);
+        create::plan(
+            &observed, &roles, &counts, &buckets, &withheld, individual, &mut draft,
+        );
         let (plan, _) = draft.finish();
         created(&plan)
     }

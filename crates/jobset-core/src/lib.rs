@@ -22,13 +22,15 @@
 //! 11. `in_place`: the attempts of Pods whose containers restart together.
 //! 12. `suspend`, if asked for, before anything that can fail for other reasons.
 //! 13. `execution`: a resumption is counted before it happens.
-//! 14. `service`, then `claims`.
+//! 14. `pod_webhook`: where none runs, what would need it is held back; then `service`, `claims`.
 //! 15. `elastic`: unfinished Jobs follow the size in their template.
 //! 16. `create`: missing Jobs, as `depends_on`, `startup_policy` and the back-off of `recovery`
 //!     allow; `construct` builds them.
 //! 17. `resume`: suspended Jobs of a running JobSet.
 //!
 //! `why` says in one line what a decision was about.
+//!
+//! [`render`] is beside it: all objects of a JobSet at once, for people who want to see them first.
 //!
 //! # What is written when a step fails
 //!
@@ -77,8 +79,10 @@ mod options;
 mod patterns;
 pub mod placement;
 mod plan;
+mod pod_webhook;
 mod pods;
 mod recovery;
+mod render;
 mod resume;
 mod roles;
 mod service;
@@ -96,7 +100,9 @@ pub use create::MAX_CREATIONS;
 pub use model::*;
 pub use options::PlanOptions;
 pub use plan::{plan, plan_counted, wants_pods};
+pub use pod_webhook::needs_pod_webhook;
 pub use pods::{ChildPod, PodPhase};
+pub use render::{Rendered, RenderedRole, Wait, render};
 pub use settle::Settled;
 pub use stuck::nodes_in_question;
 pub use work::Work;

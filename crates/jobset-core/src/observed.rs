@@ -33,6 +33,9 @@ pub struct Observed<'a> {
     /// Of the nodes that [`crate::nodes_in_question`] names, those that are gone or have stopped to
     /// report.
     pub dead_nodes: &'a [String],
+    /// Whether new Pods pass through the Pod webhook. Without it, Jobs that need it for exclusive
+    /// placement are not started.
+    pub pod_webhook: bool,
 }
 
 /// Whether the headless Service is there.
@@ -76,6 +79,8 @@ pub struct ChildJob {
     pub parallelism: Option<i32>,
     /// `spec.completions` in Pods.
     pub completions: Option<i32>,
+    /// Keys of the Pod template's `nodeSelector`: what an earlier admission has left there.
+    pub node_selector: Vec<String>,
     /// `status.startTime`. While set, scheduling directives cannot be changed.
     pub start_time: Option<Timestamp>,
     /// `status.active`: pending and running Pods that are not terminating.
@@ -137,6 +142,10 @@ impl ChildJob {
             marked_suspended: is_true(job, "Suspended"),
             parallelism: spec.and_then(|s| s.parallelism),
             completions: spec.and_then(|s| s.completions),
+            node_selector: spec
+                .and_then(|s| s.template.spec.as_ref()?.node_selector.as_ref())
+                .map(|selector| selector.keys().cloned().collect())
+                .unwrap_or_default(),
             start_time: status.and_then(|s| s.start_time.as_ref()).map(|t| t.0),
             active: status.and_then(|s| s.active).unwrap_or(0),
             ready: status.and_then(|s| s.ready).unwrap_or(0),

@@ -2,7 +2,7 @@
 
 use jobset_api::constants::{self, messages, reasons};
 use jobset_api::recovery::{FORCE_DELETE_PODS_KEY, Recovery};
-use jobset_api::{Feature, JobSet};
+use jobset_api::{Feature, JobSet, defaulting};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::buckets::{Buckets, Child};
@@ -11,6 +11,7 @@ use crate::counts::{self, Counts};
 use crate::draft::Draft;
 use crate::model::{Action, Observed, Plan, Propagation, StepKind, Terminal};
 use crate::options::PlanOptions;
+use crate::pod_webhook::Withheld;
 use crate::roles::Roles;
 use crate::work::Work;
 use crate::{
@@ -33,7 +34,8 @@ use crate::{
 /// }))?;
 /// let claims = BTreeSet::new();
 /// let observed =
-///     Observed { jobset: &jobset, jobs: &[], service: ServiceState::Missing, claims: &claims, pods: None, dead_nodes: &[] };
+///     Observed { jobset: &jobset, jobs: &[], service: ServiceState::Exists, claims: &claims,
+///                pods: None, dead_nodes: &[], pod_webhook: true };
 /// let plan = plan(&observed, &PlanOptions::default(), Timestamp::UNIX_EPOCH);
 /// let names: Vec<&str> = plan.actions().map(|action| action.name()).collect();
 /// assert_eq!(names, ["train-workers-0", "train-workers-1"]);
@@ -45,12 +47,29 @@ pub fn plan(observed: &Observed<'_>, options: &PlanOptions, now: Timestamp) -> P
 }
 
 /// [`plan`], with the work it took.
+///
+/// A JobSet that lacks defaults (stored while no webhook ran, or read without them) is planned as
+/// if it had them. That costs a copy of it, so whoever plans the same object often fills them in
+/// once, when it is read.
 #[must_use]
 pub fn plan_counted(
     observed: &Observed<'_>,
     options: &PlanOptions,
     now: Timestamp,
 ) -> (Plan, Work) {
+    if defaulting::is_defaulted(observed.jobset) {
+        return plan_defaulted(observed, options, now);
+    }
+    let mut jobset = observed.jobset.clone();
+    defaulting::default_jobset(&mut jobset);
+    let observed = Observed {
+        jobset: &jobset,
+        ..*observed
+    };
+    plan_defaulted(&observed, options, now)
+}
+
+fn plan_defaulted(observed: &Observed<'_>, options: &PlanOptions, now: Timestamp) -> (Plan, Work) {
     let jobset = observed.jobset;
     let stored = jobset.status.clone().unwrap_or_default();
     let managed_here = jobset.is_managed_here();
@@ -129,6 +148,9 @@ pub fn plan_counted(
         return draft.finish();
     }
 
+    let withheld = Withheld::of(observed, &roles);
+    draft.condition_after(None, withheld.condition());
+
     // A JobSet that waits to be admitted for the first time may do without everything.
     let lean = options.lean_suspend
         && jobset.is_suspended()
@@ -150,11 +172,13 @@ pub fn plan_counted(
     match recovery::wait(&recovery, draft.status(), now) {
         Some(left) => draft.requeue(left),
         None if lean => {}
-        None => create::plan(observed, &roles, &counts, &buckets, individual, &mut draft),
+        None => create::plan(
+            observed, &roles, &counts, &buckets, &withheld, individual, &mut draft,
+        ),
     }
 
     if !jobset.is_suspended() {
-        let resumption = resume::plan(observed, &roles, &counts, &buckets, &mut draft);
+        let resumption = resume::plan(observed, &roles, &counts, &buckets, &withheld, &mut draft);
         draft.step(StepKind::Resume, resumption.actions);
         if resumption.waiting {
             draft.condition(crate::startup_policy::in_progress());

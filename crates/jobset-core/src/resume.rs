@@ -11,7 +11,8 @@ use crate::buckets::{Buckets, Child};
 use crate::construct::{self, placed_by_node_selector};
 use crate::counts::Counts;
 use crate::draft::Draft;
-use crate::model::{Action, Observed};
+use crate::model::{Action, ChildJob, Observed};
+use crate::pod_webhook::Withheld;
 use crate::roles::{Role, Roles};
 use crate::{depends_on, execution, startup_policy};
 
@@ -30,6 +31,7 @@ pub(crate) fn plan(
     roles: &Roles<'_>,
     counts: &Counts,
     buckets: &Buckets<'_>,
+    withheld: &Withheld,
     draft: &mut Draft,
 ) -> Resumption {
     let in_order = startup_policy::in_order(&observed.jobset.spec);
@@ -43,7 +45,7 @@ pub(crate) fn plan(
         if in_order && startup_policy::started(role.place.replicas, counts.get(role.position)) {
             continue;
         }
-        allowed[role.position] = true;
+        allowed[role.position] = !withheld.holds(role.position);
         if in_order {
             waiting = true;
             break;
@@ -81,7 +83,7 @@ pub(crate) fn plan(
         };
         let patch = slot.get_or_insert_with(|| ResumePatch::of(observed, role, resources));
         draft.work.bodies += 1;
-        let mut body = patch.for_job(observed.jobset.namespace(), &job.name, &job.uid);
+        let mut body = patch.for_job(observed.jobset.namespace(), job);
         if let Some(annotation) = &annotation {
             execution::annotate(&mut body, annotation);
         }
@@ -146,20 +148,24 @@ impl ResumePatch {
         }
     }
 
-    /// A strategic merge patch. Node selector and scheduling gates are merged by key unless told
-    /// to be replaced; tolerations are one value, replaced anyway. Labels and annotations are
-    /// merged, because the Job controller keeps its own there.
-    fn for_job(&self, namespace: &str, name: &str, uid: &str) -> Value {
-        let replace = || json!({ "$patch": "replace" });
-        let mut node_selector = self.node_selector.clone();
+    /// A strategic merge patch. Scheduling gates are merged by key unless told to be replaced;
+    /// tolerations are one value, replaced anyway. Labels and annotations are merged, because the
+    /// Job controller keeps its own there.
+    ///
+    /// The node selector is merged too, with a null for each key that must go: an object that is
+    /// told to be replaced is lost altogether where there is nothing yet that it could replace.
+    fn for_job(&self, namespace: &str, job: &ChildJob) -> Value {
+        let old = job.node_selector.iter();
+        let mut node_selector: Map<String, Value> =
+            old.map(|key| (key.clone(), Value::Null)).collect();
+        node_selector.extend(self.node_selector.clone());
         if self.by_node_selector {
             node_selector.insert(
                 constants::NAMESPACED_JOB_KEY.to_owned(),
-                construct::namespaced_job(namespace, name).into(),
+                construct::namespaced_job(namespace, &job.name).into(),
             );
         }
-        node_selector.insert("$patch".to_owned(), "replace".into());
-        let mut gates = vec![replace()];
+        let mut gates = vec![json!({ "$patch": "replace" })];
         gates.extend(self.scheduling_gates.iter().cloned());
         let mut metadata = Map::new();
         if !self.labels.is_empty() {
@@ -178,7 +184,7 @@ impl ResumePatch {
         spec.insert("schedulingGates".to_owned(), gates.into());
         template.insert("spec".to_owned(), spec.into());
         json!({
-            "metadata": { "uid": uid },
+            "metadata": { "uid": job.uid },
             "spec": { "suspend": false, "template": template },
         })
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jobset_api::{Feature, FeatureGates, JobSet};
+use jobset_api::{Feature, FeatureGates, JobSet, defaulting};
 use jobset_core::{
     Action, ChildJob, ChildPod, JobOutcome, MAX_CREATIONS, Observed, OutcomeKind, PlanOptions,
     PodPhase, ServiceState, note, plan_counted,
@@ -268,6 +268,7 @@ fn job() -> impl Strategy<Value = ChildJob> {
                     message: String::new(),
                     time: None,
                 }),
+                node_selector: Vec::new(),
                 start_time: flags.2.then_some(Timestamp::UNIX_EPOCH),
                 parallelism: wanted.0,
                 completions: wanted.1,
@@ -311,6 +312,44 @@ const GATES: [Feature; 6] = [
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(800))]
 
+    /// A JobSet that was stored without defaults, because no webhook ran, means what it would mean
+    /// with them.
+    #[test]
+    fn absent_defaults_make_no_difference(
+        jobset in jobset(),
+        bare in any::<[bool; 3]>(),
+        jobs in proptest::collection::vec(job().prop_map(Arc::new), 0..12),
+        gate in any::<bool>(),
+    ) {
+        let mut jobset = jobset;
+        if bare[0] {
+            jobset.spec.network = None;
+        }
+        if bare[1] {
+            jobset.spec.success_policy = None;
+        }
+        if bare[2] {
+            jobset.spec.startup_policy = None;
+        }
+        let mut defaulted = jobset.clone();
+        defaulting::default_jobset(&mut defaulted);
+        prop_assert!(defaulting::is_defaulted(&defaulted));
+        prop_assert_eq!(defaulting::is_defaulted(&jobset), jobset == defaulted);
+        let gates = FeatureGates::default().with(Feature::RestartJob, gate);
+        let claims = BTreeSet::new();
+        let plan = |jobset: &JobSet| {
+            let observed = Observed {
+                jobset,
+                jobs: &jobs,
+                service: ServiceState::Missing,
+                claims: &claims,
+                pod_webhook: true,
+            };
+            jobset_core::plan(&observed, &gates, Timestamp::UNIX_EPOCH)
+        };
+        prop_assert_eq!(plan(&jobset), plan(&defaulted));
+    }
+
     #[test]
     fn never_panics_and_is_deterministic_and_bounded(
         jobset in jobset(),
@@ -332,6 +371,7 @@ proptest! {
             claims: &claims,
             pods: pods.as_deref(),
             dead_nodes: &dead_nodes,
+            pod_webhook: true,
         };
         let options = PlanOptions {
             gates: GATES

@@ -116,6 +116,7 @@ impl World {
             claims: &claims,
             pods: Some(&pods),
             dead_nodes: &[],
+            pod_webhook: true,
         };
         let gates = FeatureGates::default().with(Feature::InPlaceRestart, true);
         let now = Timestamp::from_second(1_800_000_000).unwrap();

@@ -30,6 +30,12 @@ pub struct ClusterOptions {
     pub nodes: usize,
     /// Topology labels of the nodes; see [`SchedulerOptions::topology`].
     pub topology: Vec<(String, usize)>,
+    /// Labels of every node.
+    pub node_labels: Vec<(String, String)>,
+    /// Taints of every node.
+    pub node_taints: Vec<scheduler::NodeTaint>,
+    /// What every node has; see [`SchedulerOptions::resources`].
+    pub node_resources: Vec<(String, String)>,
     /// Whether resource requests must fit; see [`SchedulerOptions::enforce_resources`].
     pub enforce_resources: bool,
     /// What Pods become.
@@ -61,6 +67,9 @@ impl Default for ClusterOptions {
         Self {
             nodes: 1,
             topology: Vec::new(),
+            node_labels: Vec::new(),
+            node_taints: Vec::new(),
+            node_resources: Vec::new(),
             enforce_resources: false,
             runtime: Runtime::Process,
             work_dir: PathBuf::from("/"),
@@ -161,6 +170,9 @@ impl Cluster {
         let scheduling = SchedulerOptions {
             nodes: options.nodes,
             topology: options.topology.clone(),
+            labels: options.node_labels.clone(),
+            taints: options.node_taints.clone(),
+            resources: options.node_resources.clone(),
             enforce_resources: options.enforce_resources,
         };
         scheduler::ensure_nodes(&client, &scheduling).await?;

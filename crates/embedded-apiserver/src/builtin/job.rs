@@ -64,7 +64,6 @@ impl Strategy for Job {
         object["status"] = json!({});
         let uid = text(object, &["metadata", "uid"]).to_owned();
         let name = text(object, &["metadata", "name"]).to_owned();
-        let labels = object["spec"]["template"]["metadata"]["labels"].clone();
         let spec = &mut object["spec"];
         if spec["manualSelector"] == true {
             return;
@@ -80,6 +79,7 @@ impl Strategy for Job {
         }
         fill(spec, "selector", json!({"matchLabels": {UID_LABEL: uid}}));
         // A Job without labels shows its template's.
+        let labels = spec["template"]["metadata"]["labels"].clone();
         if object["metadata"]["labels"].is_null() && labels.is_object() {
             object["metadata"]["labels"] = labels;
         }
@@ -139,6 +139,7 @@ impl Strategy for Job {
             }
         }
         let pod = &spec["template"]["spec"];
+        pod::validate_spec(pod, "spec.template.spec", &mut errors);
         match text(pod, &["restartPolicy"]) {
             "OnFailure" if !spec["podFailurePolicy"].is_null() => errors.push(field::invalid(
                 "spec.template.spec.restartPolicy",
@@ -153,10 +154,9 @@ impl Strategy for Job {
                 ));
             }
             "OnFailure" | "Never" => {}
-            _ => errors.push(field::unsupported(
+            _ => errors.push(field::required(
                 "spec.template.spec.restartPolicy",
-                &pod["restartPolicy"],
-                &["OnFailure", "Never"],
+                "valid values: \"OnFailure\", \"Never\"",
             )),
         }
         validate_labels(
@@ -164,10 +164,23 @@ impl Strategy for Job {
             "spec.template.metadata.labels",
             &mut errors,
         );
-        pod::validate_spec(pod, "spec.template.spec", &mut errors);
-        if spec["manualSelector"] == true && spec["selector"].is_null() {
-            errors.push(field::required("spec.selector", ""));
+        if spec["manualSelector"] == true {
+            if spec["selector"].is_null() {
+                errors.push(field::required("spec.selector", ""));
+            }
+        } else if spec["selector"]["matchLabels"][UID_LABEL] != object["metadata"]["uid"] {
+            errors.push(field::invalid(
+                "spec.selector",
+                &spec["selector"],
+                "`selector` not auto-generated",
+            ));
+            errors.push(field::invalid(
+                "spec.template.metadata.labels",
+                &spec["template"]["metadata"]["labels"],
+                "`selector` does not match template `labels`",
+            ));
         }
+        validate_policies(spec, &mut errors);
         errors
     }
 
@@ -230,6 +243,42 @@ impl Strategy for Job {
 
     fn selectable(&self) -> &'static [&'static str] {
         &["status.successful"]
+    }
+}
+
+/// Who manages the Job, when its Pods are replaced, what their failures mean.
+fn validate_policies(spec: &Value, errors: &mut Vec<Cause>) {
+    if let Some(manager) = spec["managedBy"].as_str()
+        && !matches!(manager.split_once('/'), Some((domain, path)) if !domain.is_empty() && !path.is_empty())
+    {
+        errors.push(field::invalid(
+            "spec.managedBy",
+            &spec["managedBy"],
+            "must be a domain-prefixed path (such as \"acme.io/foo\")",
+        ));
+    }
+    let rules = spec["podFailurePolicy"]["rules"].as_array();
+    let replacement: &[&str] = match rules {
+        Some(_) => &["Failed"],
+        None => &["Failed", "TerminatingOrFailed"],
+    };
+    if !replacement.contains(&text(spec, &["podReplacementPolicy"])) {
+        errors.push(field::unsupported(
+            "spec.podReplacementPolicy",
+            &spec["podReplacementPolicy"],
+            replacement,
+        ));
+    }
+    for (index, rule) in rules.into_iter().flatten().enumerate() {
+        let conditions = rule["onPodConditions"].as_array();
+        let by_condition = conditions.is_some_and(|conditions| !conditions.is_empty());
+        if rule["onExitCodes"].is_object() == by_condition {
+            errors.push(field::invalid(
+                format!("spec.podFailurePolicy.rules[{index}]"),
+                rule,
+                "specifying one of OnExitCodes and OnPodConditions is required",
+            ));
+        }
     }
 }
 

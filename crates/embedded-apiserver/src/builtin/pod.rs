@@ -70,7 +70,13 @@ fn default_container(container: &mut Value) {
             fill(field, "apiVersion", "v1");
         }
     }
-    // A limit without a request requests as much.
+}
+
+/// A limit without a request requests as much. In Pods only: a template stays as it was written.
+fn default_requests(container: &mut Value) {
+    if !container.is_object() {
+        return;
+    }
     let limits = container["resources"]["limits"]
         .as_object()
         .cloned()
@@ -303,6 +309,11 @@ impl Strategy for Pod {
             return;
         };
         default_spec(spec);
+        for list in ["initContainers", "containers"] {
+            for container in items_mut(spec, list) {
+                default_requests(container);
+            }
+        }
         fill(spec, "enableServiceLinks", true);
         fill(spec, "preemptionPolicy", "PreemptLowerPriority");
         fill(spec, "priority", 0);

@@ -107,18 +107,18 @@ fn merge_object(
                 old.remove(key);
             }
             Value::Object(change) => {
-                if matches!(directive(change)?, Directive::Delete) {
-                    old.remove(key);
-                    continue;
-                }
-                let before = match old.remove(key) {
-                    Some(Value::Object(before)) => before,
-                    _ => Map::new(),
+                let delete = matches!(directive(change)?, Directive::Delete);
+                let after = match old.remove(key) {
+                    Some(Value::Object(_)) if delete => None,
+                    Some(Value::Object(before)) => {
+                        Some(Value::Object(merge_object(before, change, here)?))
+                    }
+                    // Odd, but Kubernetes': a directive, even one to replace, where there is
+                    // nothing yet takes with it the object that it is in.
+                    _ if change.contains_key(DIRECTIVE) => None,
+                    _ => Some(Value::Object(merge_object(Map::new(), change, here)?)),
                 };
-                old.insert(
-                    key.clone(),
-                    Value::Object(merge_object(before, change, here)?),
-                );
+                old.extend(after.map(|after| (key.clone(), after)));
             }
             Value::Array(change) => {
                 let before = match old.remove(key) {

@@ -123,7 +123,6 @@ fn directives_do_not_reach_new_fields() {
             "containers": [{"name": "a", "$patch": "merge", "x": null}],
         })),
         pod(json!({
-            "nodeSelector": {"b": "2"},
             "schedulingGates": [{"name": "y"}],
             "tolerations": [],
             "containers": [{"name": "a"}],

@@ -56,15 +56,24 @@ fn options(call: &Call, bytes: &Bytes) -> Result<Value, Status> {
         None if policy.is_null() => {}
         Some("Background" | "Foreground" | "Orphan") => {}
         _ => {
-            return Err(Status::failure(
-                422,
-                "Invalid",
-                format!(
-                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported \
-                     value: {policy}: supported values: \"Background\", \"Foreground\", \"Orphan\""
+            return Err(Status::invalid_option(
+                "DeleteOptions",
+                "propagationPolicy",
+                "FieldValueNotSupported",
+                &format!(
+                    "Unsupported value: {policy}: supported values: \"Background\", \
+                     \"Foreground\", \"Orphan\""
                 ),
             ));
         }
+    }
+    if !policy.is_null() && !options["orphanDependents"].is_null() {
+        return Err(Status::invalid_option(
+            "DeleteOptions",
+            "propagationPolicy",
+            "FieldValueInvalid",
+            "Invalid value: orphanDependents and deletionPropagation cannot be both set",
+        ));
     }
     let grace = &options["gracePeriodSeconds"];
     if !grace.is_null() && grace.as_i64().is_none() {

@@ -35,7 +35,7 @@ use jiff::Timestamp;
 
 use self::params::Params;
 use self::path::{Path, ResourcePath};
-use crate::admission::{Admission, AdmissionRequest, Operation};
+use crate::admission::{Admission, AdmissionRequest, Operation, StoredObjects};
 use crate::builtin::{Registry, Resource};
 use crate::pod_logs::PodLogs;
 use crate::stats::Counters;
@@ -130,6 +130,7 @@ impl Call {
             name: name.to_owned(),
             dry_run: self.params.dry_run().unwrap_or(false),
             user: self.user.to_string(),
+            objects: StoredObjects(self.core.store.clone()),
         }
     }
 

@@ -74,9 +74,15 @@ fn continue_token(revision: u64, last: &Object) -> String {
 pub(super) fn check_revision(call: &Call, current: u64) -> Result<(), Status> {
     let Some(text) = call.params.get("resourceVersion") else {
         return match call.params.get("resourceVersionMatch") {
-            Some(_) if call.params.get("sendInitialEvents").is_none() => Err(Status::bad_request(
-                "resourceVersionMatch is forbidden unless resourceVersion is provided",
-            )),
+            Some(_) if call.params.get("sendInitialEvents").is_none() => {
+                Err(Status::invalid_option(
+                    "ListOptions",
+                    "resourceVersionMatch",
+                    "FieldValueForbidden",
+                    "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is \
+                     provided",
+                ))
+            }
             _ => Ok(()),
         };
     };
@@ -84,8 +90,11 @@ pub(super) fn check_revision(call: &Call, current: u64) -> Result<(), Status> {
         .parse()
         .map_err(|_| Status::bad_request(format!("invalid resourceVersion: {text:?}")))?;
     match call.params.get("resourceVersionMatch") {
-        Some("Exact") if asked == 0 => Err(Status::bad_request(
-            "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
+        Some("Exact") if asked == 0 => Err(Status::invalid_option(
+            "ListOptions",
+            "resourceVersionMatch",
+            "FieldValueForbidden",
+            "Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
         )),
         Some("Exact") if asked < current => Err(Status::expired(format!(
             "The provided resource version is too old: {asked}, current: {current}; old states \
@@ -95,9 +104,12 @@ pub(super) fn check_revision(call: &Call, current: u64) -> Result<(), Status> {
             Err(Status::too_large_revision(asked, current))
         }
         Some("Exact" | "NotOlderThan") | None => Ok(()),
-        Some(other) => Err(Status::bad_request(format!(
-            "invalid resourceVersionMatch: {other:?}"
-        ))),
+        Some(other) => Err(Status::invalid_option(
+            "ListOptions",
+            "resourceVersionMatch",
+            "FieldValueNotSupported",
+            &format!("Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""),
+        )),
     }
 }
 
@@ -119,6 +131,12 @@ pub(crate) fn list(call: &Call) -> Result<Response, Status> {
         .get("continue")
         .map(parse_continue)
         .transpose()?;
+    let version = call.params.get("resourceVersion").unwrap_or_default();
+    if resume.is_some() && !matches!(version, "" | "0") {
+        return Err(Status::bad_request(
+            "specifying resource version is not allowed when using continue",
+        ));
+    }
     let listed = call.core.store.list(
         &resource.collection,
         call.namespace.as_deref(),
@@ -138,7 +156,12 @@ pub(crate) fn list(call: &Call) -> Result<Response, Status> {
         && let Some(last) = objects.last()
     {
         meta["continue"] = Value::String(continue_token(revision, last));
-        meta["remainingItemCount"] = json!(remaining);
+        // With a selector Kubernetes does not know how many are left, and so clients must not
+        // rely on it.
+        let selects = ["labelSelector", "fieldSelector"];
+        if selects.iter().all(|key| call.params.get(key).is_none()) {
+            meta["remainingItemCount"] = json!(remaining);
+        }
     }
     let body = match format {
         Format::Full => {

@@ -166,6 +166,26 @@ impl Store {
         Listed { revision, objects }
     }
 
+    /// The objects of a namespace whose names begin with `prefix`, in order. Costs as much as there
+    /// are of them, however many others there are.
+    pub(crate) fn list_named(
+        &self,
+        collection: &str,
+        namespace: &str,
+        prefix: &str,
+    ) -> Vec<Arc<Object>> {
+        let state = self.lock();
+        let Some(collection) = state.collections.get(collection) else {
+            return Vec::new();
+        };
+        collection
+            .objects
+            .range(Key::new(namespace, prefix)..)
+            .take_while(|(key, _)| *key.namespace == *namespace && key.name.starts_with(prefix))
+            .map(|(_, object)| object.clone())
+            .collect()
+    }
+
     /// Adds an object. Its resource version is set in `draft.value`.
     pub(crate) fn create(
         &self,
@@ -387,6 +407,24 @@ mod tests {
             .unwrap();
         let gone = store.update(&things, b.revision, draft(&mut object("a")));
         assert_eq!(gone.unwrap_err(), Refused::Missing);
+    }
+
+    #[test]
+    fn names_with_a_prefix_are_a_range() {
+        let store = Arc::new(Store::new(History::default()));
+        let things = "things".into();
+        for name in ["a", "a-1", "a-2", "aa", "b-1"] {
+            store.create(&things, draft(&mut object(name))).unwrap();
+        }
+        let named = |namespace: &str, prefix: &str| -> Vec<String> {
+            let found = store.list_named("things", namespace, prefix);
+            found.iter().map(|o| o.key.name.to_string()).collect()
+        };
+        assert_eq!(named("default", "a-"), ["a-1", "a-2"]);
+        assert_eq!(named("default", "c"), [""; 0]);
+        assert_eq!(named("default", "").len(), 5);
+        assert_eq!(named("other", "a-"), [""; 0]);
+        assert!(store.list_named("none", "default", "").is_empty());
     }
 
     #[test]

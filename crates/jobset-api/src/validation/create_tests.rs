@@ -1,4 +1,15 @@
-//! Each line of the acceptance list for creation, as tables.
+//! Each line of the acceptance list for creation, as tables; the first column is the line.
+//!
+//! | lines about | test |
+//! |---|---|
+//! | general | `general`, `generated_name_is_checked_with_its_random_suffix` |
+//! | the name that is validated | `name_for_validation` |
+//! | `managedBy` | `managed_by` |
+//! | `dependsOn` | `depends_on`; no replicated jobs at all: `general` |
+//! | failure policy, coordinator, volume claims, in-place restart | `policy_tests.rs`, a test each |
+//!
+//! The lines about what an API server does with the whole object, with the schema's own rules, are
+//! in `crates/jobset-cli/tests/admission`.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,11 @@
-//! Each line of the acceptance list for changes, as tables.
+//! Each line of the acceptance list for changes, as tables; the first column is the line.
+//!
+//! | lines about | test |
+//! |---|---|
+//! | suspension, `managedBy`, what may change when, the gate being off | `without_gates` |
+//! | scaling with the gate `ElasticJobSet` | `elastic` |
+//! | adding, removing, renaming and reordering replicated jobs | `without_gates`, `added_removed_and_reordered_replicated_jobs` |
+//! | a queueing system that admits and evicts, each in one update | `a_queue_admits_and_evicts_in_one_update_each` |
 
 use serde_json::{Value, json};
 
@@ -173,6 +180,12 @@ fn without_gates() {
                 &[],
             ),
             (
+                "gates while suspended",
+                suspended,
+                &[(&gates, json!([{"name": "g"}]))],
+                &[],
+            ),
+            (
                 "gates while running",
                 &[],
                 &[(&gates, json!([{"name": "g"}]))],
@@ -209,6 +222,50 @@ fn without_gates() {
                 &[],
             ),
         ],
+    );
+}
+
+/// Kueue stops the workload and puts the templates back, or starts it with what the chosen flavor
+/// of a resource wants, and does either with a single update.
+#[test]
+fn a_queue_admits_and_evicts_in_one_update_each() {
+    let waiting = set(base(), &[("/spec/suspend", json!(true))]);
+    let gate = json!([{"name": "kueue.x-k8s.io/topology"}]);
+    let admission: Vec<(String, Value)> = [
+        ("template/metadata/labels/kueue.x-k8s.io~podset", json!("a")),
+        (
+            "template/metadata/annotations/kueue.x-k8s.io~workload",
+            json!("w"),
+        ),
+        (
+            "template/spec/nodeSelector/cloud.example.com~flavor",
+            json!("spot"),
+        ),
+        (
+            "template/spec/tolerations",
+            json!([{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}]),
+        ),
+        ("template/spec/schedulingGates", gate),
+    ]
+    .into_iter()
+    .map(|(path, value)| (template(path), value))
+    .collect();
+    let changes: Vec<(&str, Value)> = admission
+        .iter()
+        .map(|(path, value)| (path.as_str(), value.clone()))
+        .chain([("/spec/suspend", json!(false))])
+        .collect();
+    // A slash separates the parts of a pointer here, so keys are written with a tilde.
+    let text = set(waiting.clone(), &changes).to_string().replace('~', "/");
+    let running: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(validate(&waiting, &running, FeatureGates::default()), []);
+    assert_eq!(validate(&running, &waiting, FeatureGates::default()), []);
+    // Neither works without the suspension.
+    let still = set(running.clone(), &[("/spec/suspend", json!(false))]);
+    let restored = set(waiting.clone(), &[("/spec/suspend", json!(false))]);
+    assert_eq!(
+        validate(&still, &restored, FeatureGates::default()).len(),
+        1
     );
 }
 

@@ -10,7 +10,7 @@ use serde_saphyr::Spanned;
 use super::schema;
 use super::source::Source;
 use super::tree::{self, Tree};
-use super::{Document, Problem};
+use super::{Checks, Document, Problem};
 use crate::kinds::{self, Kind};
 
 /// What a look at the documents has found.
@@ -23,6 +23,7 @@ pub(crate) struct Inspection {
     pub(crate) warnings: Vec<Problem>,
     /// Documents of kinds that cannot be checked or run here.
     pub(crate) skipped: Vec<Problem>,
+    checks: Checks,
 }
 
 /// One object of a file.
@@ -66,7 +67,8 @@ pub(crate) fn is_jobset(document: &Document) -> bool {
     (document.kind.api_version, document.kind.kind) == kinds::JOBSET
 }
 
-pub(super) fn no_jobset(files: &[PathBuf]) -> Problem {
+/// That there is nothing to do what the command is for.
+pub(crate) fn no_jobset(files: &[PathBuf], verb: &str) -> Problem {
     let names: Vec<String> = files
         .iter()
         .map(|file| file.display().to_string())
@@ -74,7 +76,7 @@ pub(super) fn no_jobset(files: &[PathBuf]) -> Problem {
     Problem {
         file: names.join(", "),
         message: format!(
-            "nothing to run: there is no document with apiVersion {} and kind {}",
+            "nothing to {verb}: there is no document with apiVersion {} and kind {}",
             kinds::JOBSET.0,
             kinds::JOBSET.1
         ),
@@ -83,8 +85,23 @@ pub(super) fn no_jobset(files: &[PathBuf]) -> Problem {
 }
 
 impl Inspection {
+    pub(super) fn new(checks: Checks) -> Self {
+        Self {
+            checks,
+            ..Self::default()
+        }
+    }
+
+    /// Looks at one source, or notes why it could not be read.
+    pub(super) fn take_in(&mut self, source: Result<Source, Box<Problem>>) {
+        match source.and_then(|source| tree::parse(&source).map(|trees| (source, trees))) {
+            Ok((source, trees)) => self.source(&source, &trees),
+            Err(problem) => self.problems.push(*problem),
+        }
+    }
+
     /// Looks at the documents of one source.
-    pub(super) fn source(&mut self, source: &Source, trees: &[Spanned<Tree>]) {
+    fn source(&mut self, source: &Source, trees: &[Spanned<Tree>]) {
         if trees.is_empty() {
             self.problems.push(Problem {
                 file: source.name.clone(),
@@ -188,13 +205,20 @@ impl Inspection {
             self.problems.push(object.problem("metadata.name", message));
         }
         if self.problems.len() == before && (kind.api_version, kind.kind) == kinds::JOBSET {
-            let (errors, warnings) = jobset(&object.body);
+            let (errors, warnings) = jobset(&object.body, &self.checks.gates);
             for (path, message) in errors {
                 self.problems.push(object.problem(&path, message));
             }
             for warning in warnings {
                 self.warnings
                     .push(object.problem(&warning.path, warning.message));
+            }
+        }
+        if self.checks.processes && self.problems.len() == before {
+            for path in without_command(kind, &object.body) {
+                let message = "has no command, and what its image would run is not known here: \
+                               it cannot be started as a process";
+                self.warnings.push(object.problem(&path, message));
             }
         }
         self.documents.push(Document {
@@ -211,7 +235,7 @@ impl Inspection {
 type Finding = (String, String);
 
 /// The rules of admission, with the defaults that admission fills in before.
-fn jobset(body: &Value) -> (Vec<Finding>, Vec<Warning>) {
+fn jobset(body: &Value, gates: &FeatureGates) -> (Vec<Finding>, Vec<Warning>) {
     let mut body = body.clone();
     defaulting::default_value(&mut body);
     let mut jobset = match serde_json::from_value::<JobSet>(body) {
@@ -222,8 +246,7 @@ fn jobset(body: &Value) -> (Vec<Finding>, Vec<Warning>) {
         }
     };
     defaulting::default_jobset(&mut jobset);
-    let gates = FeatureGates::default();
-    let errors = validation::validate_create(&jobset, &gates)
+    let errors = validation::validate_create(&jobset, gates)
         .into_iter()
         .map(|error| {
             let message = if error.path.is_empty() {
@@ -234,5 +257,41 @@ fn jobset(body: &Value) -> (Vec<Finding>, Vec<Warning>) {
             (error.path, message)
         })
         .collect();
-    (errors, validation::warnings(&jobset, &gates))
+    (errors, validation::warnings(&jobset, gates))
+}
+
+/// Paths of the containers that name no command.
+fn without_command(kind: &Kind, body: &Value) -> Vec<String> {
+    let pods: Vec<(String, Option<&Value>)> = match kind.kind {
+        "Pod" => vec![("spec".to_owned(), body.pointer("/spec"))],
+        "Job" => vec![(
+            "spec.template.spec".to_owned(),
+            body.pointer("/spec/template/spec"),
+        )],
+        "JobSet" => {
+            let roles = body.pointer("/spec/replicatedJobs");
+            let roles = roles.and_then(Value::as_array).into_iter().flatten();
+            roles
+                .enumerate()
+                .map(|(index, role)| {
+                    let path = format!("spec.replicatedJobs[{index}].template.spec.template.spec");
+                    (path, role.pointer("/template/spec/template/spec"))
+                })
+                .collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut found = Vec::new();
+    for (path, pod) in pods {
+        for list in ["initContainers", "containers"] {
+            let containers = pod.and_then(|pod| pod.get(list)?.as_array());
+            for (index, container) in containers.into_iter().flatten().enumerate() {
+                let command = container.get("command").and_then(Value::as_array);
+                if command.is_none_or(Vec::is_empty) {
+                    found.push(format!("{path}.{list}[{index}]"));
+                }
+            }
+        }
+    }
+    found
 }

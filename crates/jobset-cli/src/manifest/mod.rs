@@ -12,8 +12,11 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-pub(crate) use self::check::{Inspection, is_jobset};
+use jobset_api::FeatureGates;
+
+pub(crate) use self::check::{Inspection, is_jobset, no_jobset};
 pub(crate) use self::problem::{Problem, report, report_warnings};
+pub(crate) use self::schema::{default_jobset, forbidden_changes};
 use crate::kinds::Kind;
 
 /// One object to create.
@@ -28,32 +31,45 @@ pub(crate) struct Document {
     pub(crate) origin: String,
 }
 
+/// What is checked beyond what always is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Checks {
+    /// What the controller permits.
+    pub(crate) gates: FeatureGates,
+    /// Whether containers are to be processes of this machine.
+    pub(crate) processes: bool,
+}
+
 /// Reads and checks files.
-pub(crate) fn inspect(files: &[PathBuf]) -> Inspection {
-    let mut inspection = Inspection::default();
+pub(crate) fn inspect(files: &[PathBuf], checks: Checks) -> Inspection {
+    let mut inspection = Inspection::new(checks);
     for file in files {
-        match source::read(file)
-            .and_then(|source| tree::parse(&source).map(|trees| (source, trees)))
-        {
-            Ok((source, trees)) => inspection.source(&source, &trees),
-            Err(problem) => inspection.problems.push(*problem),
-        }
+        inspection.take_in(source::read(file));
     }
+    inspection
+}
+
+/// Checks the content of one file.
+pub(crate) fn inspect_bytes(name: &str, bytes: Vec<u8>) -> Inspection {
+    let mut inspection = Inspection::new(Checks::default());
+    let source = source::from_bytes(name.to_owned(), bytes);
+    inspection.take_in(source);
     inspection
 }
 
 /// Reads files to run them: every document must be of a kind that can be run here, one of them a
 /// JobSet. The documents come in the order of creation.
-pub(crate) fn load(files: &[PathBuf]) -> Result<Vec<Document>, Vec<Problem>> {
+pub(crate) fn load(files: &[PathBuf], checks: Checks) -> Result<Vec<Document>, Vec<Problem>> {
     let Inspection {
         mut documents,
         mut problems,
         warnings,
         mut skipped,
-    } = inspect(files);
+        ..
+    } = inspect(files, checks);
     problems.append(&mut skipped);
     if problems.is_empty() && !documents.iter().any(is_jobset) {
-        problems.push(check::no_jobset(files));
+        problems.push(no_jobset(files, "run"));
     }
     if !problems.is_empty() {
         return Err(problems);

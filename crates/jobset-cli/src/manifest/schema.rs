@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use embedded_apiserver::schema::{self, ErrorKind, FieldError, Schema};
+use embedded_apiserver::schema::{self, ErrorKind, FieldError, Part, Schema};
 use embedded_apiserver::topology::Gvk;
 use serde_json::Value;
 
@@ -13,6 +13,23 @@ static JOBSET: LazyLock<Option<Schema>> = LazyLock::new(|| {
     let version = &jobset_api::crd::crd_value()["spec"]["versions"][0];
     Schema::compile(&version["schema"]["openAPIV3Schema"]).ok()
 });
+
+/// Fills in the defaults of the schema, as an API server does with every JobSet it gets or has.
+pub(crate) fn default_jobset(body: &mut Value) {
+    if let Some(schema) = JOBSET.as_ref() {
+        schema.default(body);
+    }
+}
+
+/// Paths and messages of the schema's rules that a change of a JobSet breaks: what may not change.
+pub(crate) fn forbidden_changes(old: &Value, new: &Value) -> Vec<(String, String)> {
+    let schema = JOBSET.as_ref();
+    let errors = schema.map(|schema| schema.violations(new, Some(old), Part::Whole));
+    let errors = errors.into_iter().flatten();
+    errors
+        .map(|error| (error.path.clone(), error.message()))
+        .collect()
+}
 
 /// Paths and messages of everything that does not fit the schema.
 pub(super) fn problems(kind: &Kind, body: &Value) -> Vec<(String, String)> {
@@ -37,12 +54,13 @@ pub(super) fn problems(kind: &Kind, body: &Value) -> Vec<(String, String)> {
     if (kind.api_version, kind.kind) == kinds::JOBSET {
         jobset_api::defaulting::default_value(&mut admitted);
     }
-    found.extend(
-        schema
-            .validate(&admitted)
-            .into_iter()
-            .map(|error| (error.path.clone(), message(&error, body))),
-    );
+    let mut errors = schema.validate(&admitted);
+    // Rules rely on the types.
+    if errors.is_empty() {
+        errors = schema.violations(&admitted, None, Part::Whole);
+    }
+    let errors = errors.into_iter();
+    found.extend(errors.map(|error| (error.path.clone(), message(&error, body))));
     found
 }
 
@@ -188,6 +206,30 @@ mod tests {
             ]
             .map(|(path, message)| (path.to_owned(), message.to_owned()))
         );
+    }
+
+    #[test]
+    fn rules_of_the_schema_are_evaluated() {
+        let job = |more: &Value| {
+            let mut job = json!({"name": "a", "template": {"spec": {"template": {"spec": {
+                "containers": [{"name": "c", "image": "i"}]}}}}});
+            job.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            job
+        };
+        let after = json!({"name": "b", "dependsOn": [{"name": "a", "status": "Ready"}]});
+        let mut body = json!({
+            "apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": {"name": "a"},
+            "spec": {"startupPolicy": {"startupPolicyOrder": "InOrder"},
+                "replicatedJobs": [job(&json!({})), job(&after)]},
+        });
+        let found = of(kinds::JOBSET, &body);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, "spec");
+        assert!(found[0].1.contains("mutually exclusive"), "{found:?}");
+        body["spec"]["startupPolicy"]["startupPolicyOrder"] = "AnyOrder".into();
+        assert_eq!(of(kinds::JOBSET, &body), []);
     }
 
     #[test]

@@ -51,6 +51,18 @@ pub(super) fn read(path: &Path) -> Result<Source, Box<Problem>> {
             .read_to_end(&mut bytes)
             .map_err(|error| problem(format!("cannot be read: {error}")))?;
     }
+    from_bytes(name, bytes)
+}
+
+/// The text of a file, if it may be a manifest at all.
+pub(super) fn from_bytes(name: String, bytes: Vec<u8>) -> Result<Source, Box<Problem>> {
+    let problem = |message: String| {
+        Box::new(Problem {
+            file: name.clone(),
+            message,
+            ..Problem::default()
+        })
+    };
     if bytes.len() as u64 > LARGEST {
         return Err(problem(format!(
             "is larger than {} MiB; this is not a manifest",

@@ -25,7 +25,7 @@ use self::watch::Change;
 use crate::args::{OutputKind, RunArgs, RuntimeKind};
 use crate::engine::{self, Engine};
 use crate::exit::Exit;
-use crate::manifest::{self, Document};
+use crate::manifest::{self, Checks, Document};
 use crate::style;
 
 /// How often the live lines are redrawn, at most.
@@ -34,7 +34,11 @@ const REDRAW: Duration = Duration::from_millis(100);
 /// Runs the JobSets of the files until all of them have finished.
 pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
     let start = Instant::now();
-    let documents = match manifest::load(&args.files) {
+    let checks = Checks {
+        processes: args.cluster.runtime == RuntimeKind::Process,
+        ..Checks::default()
+    };
+    let documents = match manifest::load(&args.files, checks) {
         Ok(documents) => documents,
         Err(problems) => {
             manifest::report(&problems);

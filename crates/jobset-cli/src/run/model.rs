@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jobset_api::constants as keys;
 use jobset_api::{JobSet, JobSetStatus, conditions};
+use jobset_controller::admission::TRANSIENT;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 
@@ -324,6 +325,11 @@ impl Model {
         let (Some(reason), Some(note)) = (&event.reason, &event.note) else {
             return;
         };
+        // With exclusive placement Pods wait for each other. What keeps the first of them from
+        // being placed is told about that one.
+        if reason == "FailedCreate" && note.contains(TRANSIENT) {
+            return;
+        }
         // Many Pods may meet the same: the note alone decides whether it is new.
         if !OBSTACLES.contains(&reason.as_str()) || !self.said.insert(format!("{reason}: {note}")) {
             return;
@@ -649,6 +655,11 @@ mod tests {
         assert_eq!(tell("JobCreationFailed", "no"), "js: JobCreationFailed: no");
         assert_eq!(tell("JobCreationFailed", "no"), "");
         assert_eq!(tell("BackOff", "not an obstacle"), "");
+        assert_eq!(tell("FailedCreate", &format!("no leader; {TRANSIENT}")), "");
+        assert_eq!(
+            tell("FailedCreate", "no quota"),
+            "js: FailedCreate: no quota"
+        );
         assert_eq!(tell("JobCreationFailed", "2"), "js: JobCreationFailed: 2");
         assert!(tell("JobCreationFailed", "3").ends_with("are not shown"));
         assert_eq!(tell("JobCreationFailed", "4"), "");

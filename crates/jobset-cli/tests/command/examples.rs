@@ -1,5 +1,6 @@
 //! The examples of the repository do what they say.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::Command;
 
@@ -64,6 +65,35 @@ fn workers_reach_the_coordinator_by_name() {
         );
         assert!(ended.stderr.contains(&line), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn each_job_has_a_rack_for_itself() {
+    let path = repository("examples/exclusive-placement.yaml");
+    let ended = Place::new().run(&[
+        "run".as_ref(),
+        "--nodes=16".as_ref(),
+        "--topology=rack=4".as_ref(),
+        path.as_os_str(),
+    ]);
+    ended.expect_code(0);
+    let mut racks = BTreeMap::<usize, BTreeSet<usize>>::new();
+    for job in 0..4 {
+        for pod in 0..3 {
+            let line = format!("workers-{job}-{pod} │ runs on node-");
+            let node = ended.stdout.lines().find_map(|l| l.strip_prefix(&line));
+            let node: usize = node
+                .unwrap_or_else(|| panic!("{ended:#?}"))
+                .parse()
+                .unwrap();
+            racks.entry(job).or_default().insert(node / 4);
+        }
+    }
+    assert!(racks.values().all(|of_job| of_job.len() == 1), "{racks:?}");
+    let distinct: BTreeSet<_> = racks.values().collect();
+    assert_eq!(distinct.len(), 4, "{racks:?}");
+    // That Pods wait for the first one of their Job is nothing to tell.
+    assert!(!ended.stderr.contains("FailedCreate"), "{ended:#?}");
 }
 
 #[test]

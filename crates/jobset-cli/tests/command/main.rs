@@ -9,5 +9,6 @@ mod leftovers;
 mod outcomes;
 mod processes;
 mod real_kubectl;
+mod render;
 mod support;
 mod validate;

@@ -266,3 +266,41 @@ fn what_keeps_a_jobset_from_starting_is_said() {
     running.signal(Signal::SIGINT);
     running.wait().expect_code(130);
 }
+
+#[test]
+fn a_demand_that_no_node_meets_is_explained_when_requests_are_enforced() {
+    let place = Place::new();
+    let mut manifest = jobset("large", &[("one", "true")], &json!({}));
+    let pod = &mut manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"];
+    pod["containers"][0]["resources"] = json!({"limits": {"nvidia.com/gpu": 8}});
+    place.write("large.json", manifest.to_string());
+    let with = |more: &[&'static str]| {
+        let mut arguments = vec!["run", "large.json", "--runtime", "fake", "--nodes", "3"];
+        arguments.extend(more);
+        arguments
+    };
+    // Requests are not enforced unless asked for.
+    place.run(&with(&[])).expect_code(0);
+    let enough = [
+        "--enforce-requests",
+        "--node-resources",
+        "cpu=8,nvidia.com/gpu=8",
+    ];
+    place.run(&with(&enough)).expect_code(0);
+    for (arguments, reason) in [
+        (
+            vec!["--enforce-requests", "--node-resources", "nvidia.com/gpu=4"],
+            "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+        ),
+        (
+            vec!["--node-taint", "gpu=yes:NoSchedule"],
+            "0/3 nodes are available: 3 node(s) had untolerated taint {gpu: yes}.",
+        ),
+    ] {
+        let mut running = place.start(&with(&arguments));
+        let (_, said) = running.wait_for(reason);
+        assert!(said.contains("one-0-0: Unschedulable"), "{said}");
+        running.signal(Signal::SIGINT);
+        running.wait().expect_code(130);
+    }
+}

@@ -89,3 +89,23 @@ fn right_manifests_pass_from_files_and_standard_input() {
         .run_with_input(&["validate", "-"], &text)
         .expect_code(0);
 }
+
+#[test]
+fn containers_without_a_command_are_warned_of_where_they_are_to_be_processes() {
+    let place = Place::new();
+    let mut manifest = jobset("js", &[("main", "true")], &json!({}));
+    let pod = &mut manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"];
+    pod["containers"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("command");
+    place.write("js.json", manifest.to_string());
+    let plain = place.run(&["validate", "js.json"]);
+    assert!(
+        plain.expect_code(0).stdout.contains("0 warnings"),
+        "{plain:?}"
+    );
+    let warned = place.run(&["validate", "js.json", "--runtime", "process"]);
+    let part = "spec.replicatedJobs[0].template.spec.template.spec.containers[0]: has no command";
+    assert!(warned.expect_code(0).stdout.contains(part), "{warned:?}");
+}

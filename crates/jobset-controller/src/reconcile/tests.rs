@@ -84,9 +84,11 @@ fn bench(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Bench {
         recorder,
         stats,
         planning: PlanOptions::default(),
+        pod_webhook: true,
         clock,
         status_interval: Duration::from_millis(500),
         confirmation_timeout: Duration::from_secs(10),
+        placement_wanted: Arc::default(),
         memory: Mutex::default(),
     };
     Bench { reconciler, log }

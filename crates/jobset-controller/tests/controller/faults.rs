@@ -179,7 +179,8 @@ async fn a_panic_stops_nothing() {
     let mut calls = 0;
     world.start_controller_with_clock(move |now| {
         calls += 1;
-        assert!(calls % 2 == 0, "every other look panics");
+        // A look reads the clock once or more.
+        assert!(calls % 5 != 1, "many a look panics");
         now
     });
     world.create(jobset("js", &[("w", 1)], json!({}))).await;

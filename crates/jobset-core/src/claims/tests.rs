@@ -93,14 +93,17 @@ fn d18_b_known_claims_are_not_asked_for_again() {
 }
 
 #[test]
-fn no_retention_policy_keeps_the_claims() {
+fn no_retention_policy_means_the_default_which_deletes() {
     let mut spec = policies();
     spec["volumeClaimPolicies"][0]
         .as_object_mut()
         .unwrap()
         .remove("retentionPolicy");
     let bodies = bodies(&World::new(spec));
-    assert!(bodies[0]["metadata"].get("ownerReferences").is_none());
+    assert_eq!(
+        bodies[0]["metadata"]["ownerReferences"][0]["name"],
+        "test-jobset"
+    );
 }
 
 #[test]

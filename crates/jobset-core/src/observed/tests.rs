@@ -75,7 +75,7 @@ fn slim_view_keeps_what_planning_needs() {
             },
         },
         "spec": { "suspend": true, "parallelism": 4, "completions": 5,
-                  "template": { "spec": { "containers": [] } } },
+                  "template": { "spec": { "containers": [], "nodeSelector": { "rack": "1" } } } },
         "status": { "active": 1, "ready": 2, "succeeded": 3, "failed": 4,
                     "startTime": "2026-01-01T00:00:00Z" },
     }));
@@ -95,6 +95,7 @@ fn slim_view_keeps_what_planning_needs() {
             marked_suspended: false,
             parallelism: Some(4),
             completions: Some(5),
+            node_selector: vec!["rack".into()],
             start_time: Some("2026-01-01T00:00:00Z".parse().unwrap()),
             active: 1,
             ready: 2,

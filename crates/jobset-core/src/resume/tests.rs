@@ -60,21 +60,26 @@ fn d1_b_tolerations_are_exactly_those_of_the_template() {
 }
 
 #[test]
-fn d2_b_node_selector_is_replaced_and_keeps_controller_keys() {
+fn d2_b_node_selector_is_exactly_that_of_the_template_and_keeps_controller_keys() {
     let selector = role(json!({ "nodeSelector": { "flavor": "b" } }), json!({}));
     assert_eq!(
         pod(&patch(selector.clone()))["nodeSelector"],
-        json!({ "$patch": "replace", "flavor": "b" })
+        json!({ "flavor": "b" }),
+        "no directive: it would lose the selector of a Job that had none"
     );
+    let before = ChildJob {
+        node_selector: vec!["flavor".into(), "rack".into()],
+        ..job("a", 0).suspended()
+    };
     let world = World::new(json!({ "replicatedJobs": [selector] }))
         .annotated("alpha.jobset.sigs.k8s.io/exclusive-topology", "zone")
         .annotated("alpha.jobset.sigs.k8s.io/node-selector", "true")
-        .jobs([job("a", 0).suspended()]);
+        .jobs([before]);
     let patch = patches(&world.plan()).remove(0).0;
     assert_eq!(
         pod(&patch)["nodeSelector"],
         json!({
-            "$patch": "replace", "flavor": "b",
+            "flavor": "b", "rack": null,
             "alpha.jobset.sigs.k8s.io/namespaced-job": "default_test-jobset-a-0",
         })
     );

@@ -28,9 +28,10 @@ fn sv1_existing_service_is_used() {
 }
 
 #[test]
-fn sv2_no_network_no_service() {
-    assert!(service(&world(Value::Null).plan()).is_none());
-    assert!(service(&world(json!({})).plan()).is_none());
+fn sv2_no_service_unless_host_names_are_wanted() {
+    // Absent means the default, which is yes: without webhooks nobody writes it.
+    assert!(service(&world(Value::Null).plan()).is_some());
+    assert!(service(&world(json!({})).plan()).is_some());
     assert!(service(&world(json!({ "enableDNSHostnames": false })).plan()).is_none());
 }
 

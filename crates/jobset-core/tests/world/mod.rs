@@ -197,6 +197,7 @@ impl World {
             claims: &self.claims,
             pods: None,
             dead_nodes: &[],
+            pod_webhook: true,
         };
         let first = plan(&observed, &self.options, self.now);
         assert_eq!(

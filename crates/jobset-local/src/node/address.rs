@@ -1,24 +1,26 @@
-//! Loopback addresses for Pods.
+//! Addresses for Pods.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-/// Hands out addresses of `127.0.0.0/8`, one per Pod.
+/// Hands out addresses, one per Pod: of `127.0.0.0/8` where Pods are processes.
 ///
 /// Every Linux machine answers on all of that network without configuration, so Pods can listen
 /// on the same port at once as long as each binds its own address. The second octet differs
 /// between clusters, so that two of them on one machine rarely meet.
 #[derive(Debug)]
 pub(crate) struct Addresses {
+    first: u8,
     octet: u8,
     next: u32,
     free: BTreeSet<u32>,
 }
 
 impl Addresses {
-    /// Addresses of `127.<octet>.0.0/16`, continuing in the next such network when it is full.
-    pub(crate) fn new(octet: u8) -> Self {
+    /// Addresses of `<first>.<octet>.0.0/16`, continuing in the next such network when it is full.
+    pub(crate) fn new(first: u8, octet: u8) -> Self {
         Self {
+            first,
             octet,
             next: 1,
             free: BTreeSet::new(),
@@ -38,7 +40,7 @@ impl Addresses {
             self.next - 1
         };
         let [_, high, middle, low] = number.to_be_bytes();
-        Ipv4Addr::new(127, self.octet.wrapping_add(high), middle, low)
+        Ipv4Addr::new(self.first, self.octet.wrapping_add(high), middle, low)
     }
 
     /// Gives an address back.
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn addresses_are_distinct_and_come_back_late() {
-        let mut addresses = Addresses::new(40);
+        let mut addresses = Addresses::new(127, 40);
         let first = addresses.take();
         assert_eq!(first, Ipv4Addr::new(127, 40, 0, 1));
         addresses.release(first);

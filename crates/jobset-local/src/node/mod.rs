@@ -70,7 +70,7 @@ use runtime::process::Launcher;
 
 pub use env::INHERITED;
 pub use lifecycle::RestartBackoff;
-pub use runtime::{FakeRuntime, Runtime};
+pub use runtime::{EXIT_CODE, FakeRuntime, Runtime};
 
 /// How the node runs.
 #[derive(Clone, Debug)]
@@ -150,9 +150,12 @@ impl Kubelet {
         };
         // Odd, and away from the addresses that distributions give to localhost and resolvers.
         let octet = 64 + fastrand::u8(0..64) * 2 + 1;
+        // Where nothing listens, an address need not be the machine's, and endpoints of Services
+        // must not be loopback addresses.
+        let first = if real { 127 } else { 10 };
         Self {
             node: Arc::new(node),
-            addresses: Mutex::new(Addresses::new(octet)),
+            addresses: Mutex::new(Addresses::new(first, octet)),
         }
     }
 

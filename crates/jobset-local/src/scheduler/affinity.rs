@@ -3,7 +3,9 @@
 //! Required terms only. A node without the topology key is in no domain: it cannot satisfy an
 //! affinity and cannot violate an anti-affinity.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+#[cfg(test)]
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -15,8 +17,11 @@ const AFFINITY: &str = "node(s) didn't match pod affinity rules";
 const ANTI_AFFINITY: &str = "node(s) didn't match pod anti-affinity rules";
 const EXISTING: &str = "node(s) didn't satisfy existing pods anti-affinity rules";
 
+/// How many Pods there are, by node.
+type Nodes = HashMap<String, usize>;
+
 /// A Pod that holds a place.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Peer {
     node: String,
     namespace: String,
@@ -25,13 +30,50 @@ struct Peer {
     anti: Vec<PodAffinityTerm>,
 }
 
+/// Pods that no term can tell apart: of one namespace, with the same labels as far as terms ask.
+type Class = (String, Labels);
+
+/// One anti-affinity term that placed Pods have, and where these are.
+#[derive(Debug)]
+struct Guard {
+    namespace: String,
+    term: PodAffinityTerm,
+    nodes: Nodes,
+}
+
 /// The Pods that hold a place, and the labels of namespaces.
+///
+/// Terms are not held against Pods but against classes of them. The Pods of a Job, and often those
+/// of many Jobs, are one class, because terms ask for few labels; and equal terms of many placed
+/// Pods are one guard. So the effort for a Pod grows with the number of kinds of Pods, not with
+/// the number of Pods.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     placed: HashMap<String, Peer>,
-    /// Those with anti-affinity of their own; the only ones every new Pod is held against.
-    guarded: HashSet<String>,
+    /// The labels that terms have asked for so far.
+    asked: BTreeSet<String>,
+    classes: BTreeMap<Class, Nodes>,
+    /// By namespace and the term in JSON.
+    guards: HashMap<(String, String), Guard>,
     namespaces: HashMap<String, Labels>,
+    /// How often a term was held against something.
+    #[cfg(test)]
+    pub(super) compared: Cell<u64>,
+}
+
+fn count_up(nodes: &mut Nodes, node: &str) {
+    *nodes.entry(node.to_owned()).or_default() += 1;
+}
+
+/// Counts one down; true if nothing is left anywhere.
+fn count_down(nodes: &mut Nodes, node: &str) -> bool {
+    if let Some(count) = nodes.get_mut(node) {
+        *count -= 1;
+        if *count == 0 {
+            nodes.remove(node);
+        }
+    }
+    nodes.is_empty()
 }
 
 impl Peers {
@@ -43,20 +85,72 @@ impl Peers {
             labels: pod.metadata.labels.clone().unwrap_or_default(),
             anti: anti_terms(pod).to_vec(),
         };
-        if !peer.anti.is_empty() {
-            self.guarded.insert(uid.to_owned());
+        if self.placed.get(uid) == Some(&peer) {
+            return false;
         }
-        let same = self
-            .placed
-            .get(uid)
-            .is_some_and(|p| p.node == peer.node && p.labels == peer.labels);
+        self.remove(uid);
+        let class = self.class_of(&peer);
+        count_up(self.classes.entry(class).or_default(), node);
+        for term in &peer.anti {
+            let guard = self.guards.entry(guard_key(&peer.namespace, term));
+            let guard = guard.or_insert_with(|| Guard {
+                namespace: peer.namespace.clone(),
+                term: term.clone(),
+                nodes: Nodes::new(),
+            });
+            count_up(&mut guard.nodes, node);
+        }
         self.placed.insert(uid.to_owned(), peer);
-        !same
+        true
     }
 
     pub(super) fn remove(&mut self, uid: &str) {
-        self.placed.remove(uid);
-        self.guarded.remove(uid);
+        let Some(peer) = self.placed.remove(uid) else {
+            return;
+        };
+        let class = self.class_of(&peer);
+        if let Some(nodes) = self.classes.get_mut(&class)
+            && count_down(nodes, &peer.node)
+        {
+            self.classes.remove(&class);
+        }
+        for term in &peer.anti {
+            let key = guard_key(&peer.namespace, term);
+            if let Some(guard) = self.guards.get_mut(&key)
+                && count_down(&mut guard.nodes, &peer.node)
+            {
+                self.guards.remove(&key);
+            }
+        }
+    }
+
+    fn class_of(&self, peer: &Peer) -> Class {
+        let labels = peer.labels.iter();
+        let labels = labels.filter(|(key, _)| self.asked.contains(*key));
+        let labels = labels.map(|(key, value)| (key.clone(), value.clone()));
+        (peer.namespace.clone(), labels.collect())
+    }
+
+    /// Makes classes fine enough for these terms. Rare: most Pods ask for the same few labels.
+    fn ask_for(&mut self, terms: &[PodAffinityTerm]) {
+        let selectors = || terms.iter().filter_map(|term| term.label_selector.as_ref());
+        let plain = selectors().flat_map(|s| s.match_labels.iter().flatten().map(|(key, _)| key));
+        let others = selectors().flat_map(|s| s.match_expressions.iter().flatten().map(|e| &e.key));
+        let before = self.asked.len();
+        let missing: Vec<String> = plain
+            .chain(others)
+            .filter(|key| !self.asked.contains(*key))
+            .cloned()
+            .collect();
+        self.asked.extend(missing);
+        if self.asked.len() == before {
+            return;
+        }
+        let mut classes: BTreeMap<Class, Nodes> = BTreeMap::new();
+        for peer in self.placed.values() {
+            count_up(classes.entry(self.class_of(peer)).or_default(), &peer.node);
+        }
+        self.classes = classes;
     }
 
     pub(super) fn set_namespace(&mut self, name: String, labels: Labels) {
@@ -71,9 +165,10 @@ impl Peers {
     /// topology key.
     ///
     /// Costs nothing for a Pod without terms among Pods without anti-affinity; otherwise each term
-    /// of the Pod is one pass over the placed Pods, however many nodes there are.
+    /// of the Pod is one pass over the classes of placed Pods, however many Pods and nodes there
+    /// are, and each distinct term of placed Pods is held against this one once.
     pub(super) fn rules<'a>(
-        &self,
+        &mut self,
         pod: &'a Pod,
         domain: impl Fn(&str, &str) -> Option<String>,
     ) -> Rules<'a> {
@@ -81,6 +176,8 @@ impl Peers {
         let none = Labels::new();
         let labels = pod.metadata.labels.as_ref().unwrap_or(&none);
         let affinity = affinity_terms(pod);
+        self.ask_for(affinity);
+        self.ask_for(anti_terms(pod));
         let mut rules = Rules {
             together: affinity
                 .iter()
@@ -89,15 +186,15 @@ impl Peers {
             ..Rules::default()
         };
         // As in Kubernetes, only a Pod that all terms speak of is one to join.
-        let joinable = self.placed.values().filter(|peer| {
+        let joinable = self.classes.iter().filter(|((namespace, labels), _)| {
             !affinity.is_empty()
                 && affinity
                     .iter()
-                    .all(|term| self.selects(term, own, &peer.namespace, &peer.labels))
+                    .all(|term| self.selects(term, own, namespace, labels))
         });
-        for peer in joinable {
+        for node in joinable.flat_map(|(_, nodes)| nodes.keys()) {
             for (key, found) in &mut rules.together {
-                found.extend(domain(&peer.node, key));
+                found.extend(domain(node, key));
             }
         }
         // The first Pod of a group that wants to be together has nobody to join.
@@ -106,42 +203,33 @@ impl Peers {
                 .iter()
                 .all(|term| self.selects(term, own, own, labels));
         for term in anti_terms(pod) {
-            rules.apart.push((
-                term.topology_key.as_str(),
-                self.domains_of(term, own, &domain),
-            ));
+            let key = term.topology_key.as_str();
+            let domains = self
+                .classes
+                .iter()
+                .filter(|((namespace, labels), _)| self.selects(term, own, namespace, labels))
+                .flat_map(|(_, nodes)| nodes.keys())
+                .filter_map(|node| domain(node, key))
+                .collect();
+            rules.apart.push((key, domains));
         }
-        for peer in self.guarded.iter().filter_map(|uid| self.placed.get(uid)) {
-            for term in &peer.anti {
-                if self.selects(term, &peer.namespace, own, labels)
-                    && let Some(value) = domain(&peer.node, &term.topology_key)
-                {
-                    rules
-                        .forbidden
-                        .entry(term.topology_key.clone())
-                        .or_default()
-                        .insert(value);
-                }
+        for guard in self.guards.values() {
+            if self.selects(&guard.term, &guard.namespace, own, labels) {
+                let key = &guard.term.topology_key;
+                rules
+                    .forbidden
+                    .entry(key.clone())
+                    .or_default()
+                    .extend(guard.nodes.keys().filter_map(|node| domain(node, key)));
             }
         }
         rules
     }
 
-    fn domains_of(
-        &self,
-        term: &PodAffinityTerm,
-        own: &str,
-        domain: &impl Fn(&str, &str) -> Option<String>,
-    ) -> HashSet<String> {
-        self.placed
-            .values()
-            .filter(|p| self.selects(term, own, &p.namespace, &p.labels))
-            .filter_map(|p| domain(&p.node, &term.topology_key))
-            .collect()
-    }
-
     /// Whether a term of a Pod in namespace `own` speaks of a Pod in `namespace` with `labels`.
     fn selects(&self, term: &PodAffinityTerm, own: &str, namespace: &str, labels: &Labels) -> bool {
+        #[cfg(test)]
+        self.compared.set(self.compared.get() + 1);
         // Without a selector no Pod is meant; an empty one means all.
         let Some(selector) = &term.label_selector else {
             return false;
@@ -196,6 +284,11 @@ impl Rules<'_> {
             None
         }
     }
+}
+
+fn guard_key(namespace: &str, term: &PodAffinityTerm) -> (String, String) {
+    let term = serde_json::to_string(term).unwrap_or_default();
+    (namespace.to_owned(), term)
 }
 
 fn affinity_terms(pod: &Pod) -> &[PodAffinityTerm] {
@@ -265,7 +358,7 @@ mod tests {
     }
 
     /// Why a node of rack `a`, one of rack `b`, and one of no rack are refused.
-    fn verdicts(peers: &Peers, pod: &Pod) -> [Option<&'static str>; 3] {
+    fn verdicts(peers: &mut Peers, pod: &Pod) -> [Option<&'static str>; 3] {
         let rules = peers.rules(pod, |node, key| {
             (key == "rack" && node != "bare").then(|| node.to_owned())
         });
@@ -339,7 +432,7 @@ mod tests {
             peers.set_namespace("one".to_owned(), team);
             assert!(peers.insert("u", &pod("one", &json!({"app": "db"}), &json!({})), "a"));
             let new = pod("two", &json!({"app": "web"}), &required(kind, &term));
-            assert_eq!(verdicts(&peers, &new), expected, "{kind} {term}");
+            assert_eq!(verdicts(&mut peers, &new), expected, "{kind} {term}");
         }
     }
 
@@ -350,9 +443,12 @@ mod tests {
         let mut peers = Peers::default();
         peers.insert("g", &guard, "a");
         let web = |namespace| pod(namespace, &json!({"app": "web"}), &json!({}));
-        assert_eq!(verdicts(&peers, &web("one")), [Some(EXISTING), None, None]);
-        assert_eq!(verdicts(&peers, &web("two")), [None; 3]);
+        assert_eq!(
+            verdicts(&mut peers, &web("one")),
+            [Some(EXISTING), None, None]
+        );
+        assert_eq!(verdicts(&mut peers, &web("two")), [None; 3]);
         peers.remove("g");
-        assert_eq!(verdicts(&peers, &web("one")), [None; 3]);
+        assert_eq!(verdicts(&mut peers, &web("one")), [None; 3]);
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! `nodeName`, `nodeSelector`, required node affinity, required affinity and anti-affinity between
 //! Pods, taints and tolerations, cordoned nodes and scheduling gates. Preferences are not weighed.
-//! Of the Pods that wait, those of higher priority are looked at first, then the older ones. Among the nodes that fit, the one with the fewest Pods is taken, the first of
-//! them in the order of their numbers.
+//! Of the Pods that wait, those of higher priority are looked at first, then the older ones. Among
+//! the nodes that fit, the one with the fewest Pods is taken, the first of them in the order of
+//! their numbers.
 //!
 //! Resource requests do **not** keep a Pod from being placed unless
 //! [`SchedulerOptions::enforce_resources`] is set: manifests are written for machines larger than
@@ -18,6 +19,8 @@
 mod affinity;
 mod fit;
 mod nodes;
+#[cfg(test)]
+mod placement_tests;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -39,7 +42,7 @@ use crate::shell::events::{EventType, Recorder};
 use crate::shell::pump::pump;
 use fit::NodeView;
 
-pub use nodes::{Machine, ensure_nodes};
+pub use nodes::{Machine, NodeTaint, ensure_nodes, is_quantity, keep_alive};
 
 /// Bindings in flight.
 const BINDINGS: usize = 32;
@@ -55,6 +58,13 @@ pub struct SchedulerOptions {
     /// `i * domains / n`, that is consecutive nodes share a domain, as machines of a rack do; the
     /// label's value is the last part of the key and the domain's number, `rack-0`.
     pub topology: Vec<(String, usize)>,
+    /// More labels, of every node.
+    pub labels: Vec<(String, String)>,
+    /// Taints of every node.
+    pub taints: Vec<NodeTaint>,
+    /// Names and quantities of what every node has. Processors and memory that are not named are
+    /// this machine's.
+    pub resources: Vec<(String, String)>,
     /// Whether requests for processors, memory and other resources must fit the node.
     pub enforce_resources: bool,
 }
@@ -64,6 +74,9 @@ impl Default for SchedulerOptions {
         Self {
             nodes: 1,
             topology: Vec::new(),
+            labels: Vec::new(),
+            taints: Vec::new(),
+            resources: Vec::new(),
             enforce_resources: false,
         }
     }
@@ -400,6 +413,7 @@ impl State {
         let gated = spec
             .and_then(|s| s.scheduling_gates.as_ref())
             .is_some_and(|g| !g.is_empty());
+        // The API server has noted that on the Pod already, as the reason why it is not scheduled.
         if gated {
             self.unqueue(&uid);
             return;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
@@ -26,8 +26,8 @@ use super::fields::PodFacts;
 use super::lifecycle::{PodState, Role, Unit};
 use super::logs::PodName;
 use super::probes::{Finding, ProbeKind};
-use super::runtime::Runtime;
 use super::runtime::process::Control;
+use super::runtime::{Runtime, fake};
 use super::volumes::{self, Places};
 use crate::shell::events::EventType;
 
@@ -78,6 +78,8 @@ pub(crate) struct Worker {
     volumes: Option<Arc<HashMap<String, PathBuf>>>,
     accepted_at: Timestamp,
     written: Option<Value>,
+    /// How a Pod without processes is told to end.
+    exit_code: watch::Sender<Option<i32>>,
     stop_by: Option<Instant>,
     /// While a container starts, its status waits for the outcome until then.
     hold_until: Option<Instant>,
@@ -103,6 +105,7 @@ impl Worker {
         let accepted = pod.status.as_ref().and_then(|s| s.start_time.as_ref());
         let accepted_at = accepted.map_or_else(Timestamp::now, |t| t.0);
         let runs = state.units.iter().map(|_| None).collect();
+        let exit_code = watch::Sender::new(fake::exit_code(&pod));
         let mut worker = Self {
             node,
             pod,
@@ -116,6 +119,7 @@ impl Worker {
             volumes: None,
             accepted_at,
             written: None,
+            exit_code,
             stop_by: None,
             hold_until: None,
             silent: false,
@@ -171,6 +175,7 @@ impl Worker {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Updated(pod) => {
+                self.exit_code.send_replace(fake::exit_code(&pod));
                 self.pod = pod;
                 self.take_deletion();
             }
@@ -442,6 +447,7 @@ impl Worker {
         let sender = self.sender.clone();
         if let Runtime::Fake(fake) = self.node.options.runtime {
             let role = self.state.units.get(i).map_or(Role::Main, |u| u.role);
+            let told = self.exit_code.subscribe();
             tokio::spawn(async move {
                 let tell = |progress| {
                     sender.send(Message::Run {
@@ -451,7 +457,7 @@ impl Worker {
                     })
                 };
                 let end = fake
-                    .run(role, requests, || drop(tell(Progress::Started)))
+                    .run(role, requests, told, || drop(tell(Progress::Started)))
                     .await;
                 let _ = sender.send(Message::End {
                     unit: i,

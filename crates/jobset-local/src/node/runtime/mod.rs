@@ -3,7 +3,7 @@
 pub mod fake;
 pub(crate) mod process;
 
-pub use fake::FakeRuntime;
+pub use fake::{EXIT_CODE, FakeRuntime};
 
 /// What Pods become on the node.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,31 @@
+//! Scenarios that show what a JobSet does, each written once.
+//!
+//! They run on the embedded cluster (`cargo test -p jobset-conformance`) and on a real Kubernetes
+//! control plane (`cargo xtask conformance`), with the same controller and the same fake nodes.
+//! Where the two differ, the embedded cluster is wrong.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`scenarios`] | the list, by capability |
+//! | [`runner`] | runs scenarios, many at once, and makes a table of the results |
+//! | [`environment`] | the two clusters |
+//! | [`operator`] | the controller under test |
+//! | [`world`] | a scenario's namespace: what can be done and waited for |
+//! | [`mirror`] | what a namespace holds and has held, by watches |
+//! | [`user`] | kubectl, or the same by hand |
+//! | [`objects`], [`kind`] | JobSets to try; kinds of objects |
+//! | [`differential`] | the same requests to both API servers, answers compared |
+//!
+//! Nothing here sleeps: a step waits until a watch shows what it needs. That something does *not*
+//! happen is shown by something later that does.
+
+pub mod differential;
+pub mod environment;
+pub mod kind;
+pub mod mirror;
+pub mod objects;
+pub mod operator;
+pub mod runner;
+pub mod scenarios;
+pub mod user;
+pub mod world;

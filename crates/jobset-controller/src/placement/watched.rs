@@ -1,0 +1,105 @@
+//! Pods and nodes as the watches decode them: only what is kept.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jobset_core::placement::PlacedPod;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
+use kube::Resource;
+use serde::{Deserialize, Deserializer};
+
+use crate::watched::Identity;
+
+/// A Pod.
+#[derive(Debug, Clone)]
+pub(super) struct WatchedPod {
+    meta: ObjectMeta,
+    pub(super) pod: Arc<PlacedPod>,
+}
+
+/// The labels of a node.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct WatchedNode {
+    #[serde(rename = "metadata", deserialize_with = "identity_and_labels")]
+    meta: ObjectMeta,
+}
+
+impl WatchedNode {
+    pub(super) fn labels(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.meta.labels.as_ref().unwrap_or(&NONE)
+    }
+}
+
+impl<'de> Deserialize<'de> for WatchedPod {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pod = PlacedPod::deserialize(deserializer)?;
+        Ok(Self {
+            meta: ObjectMeta {
+                namespace: Some(pod.namespace.clone()),
+                name: Some(pod.name.clone()),
+                uid: Some(pod.uid.clone()),
+                resource_version: Some(pod.resource_version.clone()),
+                ..ObjectMeta::default()
+            },
+            pod: Arc::new(pod),
+        })
+    }
+}
+
+fn identity_and_labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Raw {
+        name: Option<String>,
+        uid: Option<String>,
+        resource_version: Option<String>,
+        labels: Option<BTreeMap<String, String>>,
+    }
+    let raw = Raw::deserialize(deserializer)?;
+    Ok(ObjectMeta {
+        name: raw.name,
+        uid: raw.uid,
+        resource_version: raw.resource_version,
+        labels: raw.labels,
+        ..ObjectMeta::default()
+    })
+}
+
+macro_rules! resource {
+    ($($type:ty as $kind:ty, $scope:ty;)+) => {$(
+        impl Identity for $type {
+            fn identity(&self) -> &ObjectMeta {
+                &self.meta
+            }
+        }
+
+        impl Resource for $type {
+            type DynamicType = ();
+            type Scope = $scope;
+
+            fn kind((): &()) -> Cow<'_, str> {
+                <$kind as Resource>::kind(&())
+            }
+            fn group((): &()) -> Cow<'_, str> {
+                <$kind as Resource>::group(&())
+            }
+            fn version((): &()) -> Cow<'_, str> {
+                <$kind as Resource>::version(&())
+            }
+            fn plural((): &()) -> Cow<'_, str> {
+                <$kind as Resource>::plural(&())
+            }
+            fn meta(&self) -> &ObjectMeta {
+                &self.meta
+            }
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.meta
+            }
+        }
+    )+};
+}
+resource!(WatchedPod as Pod, NamespaceResourceScope; WatchedNode as Node, ClusterResourceScope;);
