@@ -1,5 +1,6 @@
 //! Developer commands, run as `cargo xtask COMMAND`.
 
+mod bench;
 #[cfg(test)]
 mod cel;
 #[cfg(test)]
@@ -96,6 +97,11 @@ enum Command {
   cargo xtask conformance
   cargo xtask conformance --filter restart --keep")]
     Conformance(conformance::Options),
+    /// Measure what is written in docs/benchmarks.md.
+    Bench {
+        #[command(subcommand)]
+        command: bench::Command,
+    },
 }
 
 /// Root of the workspace.
@@ -113,6 +119,7 @@ fn main() -> ExitCode {
         Command::Manifests { output } => manifests::run(&output),
         Command::Kube { command } => kube::run(&command),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Bench { command } => bench::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,6 +19,7 @@ use crate::pod_logs::PodLogs;
 use crate::rest::{Core, Documents, Terminating, User, handle, restore};
 use crate::stats::{Counters, Stats};
 use crate::store::{Draft, History, Key, Store};
+use crate::webhook::{ServiceResolver, Webhooks};
 
 /// An in-memory Kubernetes API server. Cheap to clone; clones are the same server.
 #[derive(Clone)]
@@ -43,6 +44,7 @@ pub struct ApiServerBuilder {
     pod_logs: Option<Arc<dyn PodLogs>>,
     clock: Clock,
     history: History,
+    services: Option<Arc<dyn ServiceResolver>>,
 }
 
 impl ApiServerBuilder {
@@ -64,6 +66,14 @@ impl ApiServerBuilder {
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Where the Services are that webhook configurations name in `clientConfig.service`. Without
+    /// it such webhooks cannot be called; those that are named by URL can.
+    #[must_use]
+    pub fn service_resolver(mut self, services: Arc<dyn ServiceResolver>) -> Self {
+        self.services = Some(services);
         self
     }
 
@@ -112,11 +122,13 @@ impl ApiServerBuilder {
             clock: self.clock,
             terminating: Terminating::default(),
             documents: Documents::default(),
+            webhooks: Webhooks::new(self.services),
         };
         for name in ["default", "kube-system"] {
             create_namespace(&core, name);
         }
         restore(&core);
+        core.webhooks.reload(&core.store);
         ApiServer {
             core: Arc::new(core),
         }
@@ -154,6 +166,7 @@ impl ApiServer {
             pod_logs: None,
             clock: Arc::new(Timestamp::now),
             history: History::default(),
+            services: None,
         }
     }
 

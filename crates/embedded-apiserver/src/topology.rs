@@ -220,6 +220,7 @@ const ATOMIC_MAPS: &[&str] = &[
     "nodeSelector",
     "labelSelector",
     "namespaceSelector",
+    "objectSelector",
     "fieldRef",
     "resourceFieldRef",
     "configMapKeyRef",
@@ -335,6 +336,13 @@ const RULES: &[Rule] = {
             Kind("Service"),
             MergeBy("port"),
             Map(&[("port", None), ("protocol", Some("TCP"))]),
+        ),
+        rule("webhooks", Top, MergeBy("name"), NAME),
+        rule(
+            "matchConditions",
+            Fields(&["webhooks"]),
+            MergeBy("name"),
+            NAME,
         ),
         rule("secrets", Top, MergeBy("name"), NAME),
         rule(

@@ -114,3 +114,44 @@ fn start_log(verbose: u8) {
         .with_ansi(style::enabled())
         .init();
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    /// The seeds of the fuzz target of the same name.
+    const SEEDS: &[&[u8]] = &[
+        include_bytes!("../../../fuzz/seeds/validate_yaml/anchors.yaml"),
+        include_bytes!("../../../fuzz/seeds/validate_yaml/object.json"),
+        include_bytes!("../../../fuzz/seeds/validate_yaml/failjobset-action.yaml"),
+    ];
+
+    proptest! {
+        /// What the fuzzer does, blindly and briefly: manifests with some bytes replaced, taken out
+        /// or doubled. Nothing panics, and no control character gets to the terminal.
+        #[test]
+        fn damaged_manifests_are_judged_without_panic(
+            seed in 0..SEEDS.len(),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), 0..3_u8, any::<u8>(), 1..40_usize), 0..6),
+        ) {
+            let mut bytes = SEEDS[seed].to_vec();
+            for (at, how, byte, length) in damage {
+                let at = at.index(bytes.len().max(1)).min(bytes.len().saturating_sub(1));
+                let to = (at + length).min(bytes.len());
+                match how {
+                    0 if !bytes.is_empty() => bytes[at] = byte,
+                    1 => drop(bytes.drain(at..to)),
+                    _ => {
+                        let part = bytes[at..to].to_vec();
+                        bytes.splice(at..at, part);
+                    }
+                }
+            }
+            let found = super::check_manifest("x.yaml", &bytes);
+            for line in &found {
+                prop_assert!(!line.chars().any(|c| c.is_control() && c != '\n'), "{line:?}");
+            }
+            prop_assert_eq!(found, super::check_manifest("x.yaml", &bytes));
+        }
+    }
+}

@@ -343,9 +343,11 @@ proptest! {
                 jobs: &jobs,
                 service: ServiceState::Missing,
                 claims: &claims,
+                pods: None,
+                dead_nodes: &[],
                 pod_webhook: true,
             };
-            jobset_core::plan(&observed, &gates, Timestamp::UNIX_EPOCH)
+            jobset_core::plan(&observed, &gates.into(), Timestamp::UNIX_EPOCH)
         };
         prop_assert_eq!(plan(&jobset), plan(&defaulted));
     }

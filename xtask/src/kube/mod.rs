@@ -26,6 +26,7 @@ use clap::Subcommand;
 
 use crate::go::{self, Program};
 use files::Files;
+pub(crate) use parts::{Choice, free_ports};
 use parts::{NAMES, Part};
 use probe::Prober;
 
@@ -46,8 +47,11 @@ const FIRST_OBJECT: &str = "/api/v1/namespaces/default/serviceaccounts/default";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Start it, unless it runs; returns when it is of use.
-    Up,
+    /// Start it, unless it runs as wished; returns when it is of use.
+    Up {
+        #[command(flatten)]
+        choice: Choice,
+    },
     /// Stop it and remove its data. Logs stay in target/kube/logs.
     Down,
     /// Print shell commands that make kubectl talk to it.
@@ -62,7 +66,7 @@ pub(crate) enum Command {
 #[expect(clippy::print_stdout, reason = "the output of a command")]
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::Up => up().map(drop),
+        Command::Up { choice } => up_with(*choice).map(drop),
         Command::Down => down(&Files::open()?),
         Command::Env => environment(),
         Command::Status => status(),
@@ -86,22 +90,30 @@ pub(crate) fn stop() -> anyhow::Result<()> {
     stop_all(&Files::open()?).map(drop)
 }
 
-/// Starts the control plane, unless it runs. Returns the administrator's kubeconfig.
-#[expect(clippy::print_stderr, reason = "progress of a command")]
+/// Starts the whole control plane, unless it runs. Returns the administrator's kubeconfig.
 pub(crate) fn up() -> anyhow::Result<PathBuf> {
+    up_with(Choice::default())
+}
+
+/// Starts the control plane, unless it runs as chosen. Returns the administrator's kubeconfig.
+#[expect(clippy::print_stderr, reason = "progress of a command")]
+pub(crate) fn up_with(choice: Choice) -> anyhow::Result<PathBuf> {
     let files = Files::open()?;
     let running = NAMES.map(|name| process::running(&files, name).is_some());
-    if running.iter().all(|runs| *runs) {
+    let whole = running.iter().all(|runs| *runs);
+    if whole && running_choice(&files) == choice {
         eprintln!("the control plane runs already");
         return Ok(files.kubeconfig());
     }
     let commands = parts::find()?;
-    if running.iter().any(|runs| *runs) {
+    if whole {
+        eprintln!("the control plane runs with other controllers: starting again");
+    } else if running.iter().any(|runs| *runs) {
         eprintln!("only a part of the control plane runs: starting again");
     }
     stop_all(&files)?;
     let started = Instant::now();
-    start_all(&files, commands).inspect_err(|_| {
+    start_all(&files, commands, choice).inspect_err(|_| {
         // The error that matters is the first one.
         let _ = stop_all(&files);
     })?;
@@ -110,11 +122,15 @@ pub(crate) fn up() -> anyhow::Result<PathBuf> {
 }
 
 #[expect(clippy::print_stderr, reason = "progress of a command")]
-fn start_all(files: &Files, commands: [Vec<std::ffi::OsString>; 4]) -> anyhow::Result<()> {
+fn start_all(
+    files: &Files,
+    commands: [Vec<std::ffi::OsString>; 4],
+    choice: Choice,
+) -> anyhow::Result<()> {
     files.clear()?;
     pki::write(&files.pki())?;
     let data = files.make_data()?;
-    let parts = parts::plan(files, &data, commands)?;
+    let parts = parts::plan(files, &data, commands, choice)?;
     let [_, api, ..] = &parts;
     for identity in ["admin", "kube-controller-manager", "kube-scheduler"] {
         files.write_kubeconfig(identity, &parts::local(api.port))?;
@@ -130,6 +146,13 @@ fn start_all(files: &Files, commands: [Vec<std::ffi::OsString>; 4]) -> anyhow::R
         eprintln!("{}: ready after {:.1?}", part.name, begin.elapsed());
     }
     Ok(())
+}
+
+/// What was chosen for the control plane that runs.
+fn running_choice(files: &Files) -> Choice {
+    let arguments = process::running(files, "kube-controller-manager")
+        .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok());
+    Choice::of(&arguments.unwrap_or_default())
 }
 
 /// Waits until a path answers 200.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use clap::Args;
 
 use super::{CONTROL_PLANE, files::Files};
 
@@ -27,6 +28,37 @@ pub(crate) struct Part {
     pub(crate) port: u16,
     /// Path that answers 200 when it is of use.
     pub(crate) health: &'static str,
+}
+
+/// Flag that says which controllers run.
+const CONTROLLERS: &str = "--controllers=";
+
+/// What is left to whoever starts it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Args)]
+pub(crate) struct Choice {
+    /// Leave out the Job controller: Jobs stay as they are, without Pods.
+    #[arg(long)]
+    pub(crate) without_job_controller: bool,
+}
+
+impl Choice {
+    fn controllers(self) -> &'static str {
+        if self.without_job_controller {
+            "*,-job-controller"
+        } else {
+            "*"
+        }
+    }
+
+    /// What was chosen for a controller manager with these arguments, each ended by a zero byte as
+    /// in /proc.
+    pub(crate) fn of(arguments: &str) -> Self {
+        let mut flags = arguments.split('\0');
+        let controllers = flags.find_map(|flag| flag.strip_prefix(CONTROLLERS));
+        Self {
+            without_job_controller: controllers.is_some_and(|c| c.contains("-job-controller")),
+        }
+    }
 }
 
 /// Finds all programs, or builds them.
@@ -67,6 +99,7 @@ pub(crate) fn plan(
     files: &Files,
     data: &Path,
     commands: [Vec<OsString>; 4],
+    choice: Choice,
 ) -> anyhow::Result<[Part; 4]> {
     let [etcd, etcd_peer, api, controllers, scheduler] = free_ports()?;
     let flags = [
@@ -85,6 +118,7 @@ pub(crate) fn plan(
                 "--kube-api-qps=1000".to_owned(),
                 "--kube-api-burst=2000".to_owned(),
                 "--concurrent-job-syncs=20".to_owned(),
+                format!("{CONTROLLERS}{}", choice.controllers()),
             ],
         ]
         .concat(),
@@ -198,7 +232,7 @@ pub(crate) fn local(port: u16) -> String {
 }
 
 /// Ports that are free now. All are held until all are known, so that they differ.
-fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     let mut listeners = Vec::new();
     let mut ports = [0; N];
     for port in &mut ports {
@@ -218,6 +252,19 @@ mod tests {
         let mut ports = free_ports::<8>().unwrap();
         ports.sort_unstable();
         assert!(ports.windows(2).all(|pair| pair[0] != pair[1]), "{ports:?}");
+    }
+
+    #[test]
+    fn choices_are_found_again() {
+        for without_job_controller in [false, true] {
+            let choice = Choice {
+                without_job_controller,
+            };
+            let flag = format!("{CONTROLLERS}{}", choice.controllers());
+            let arguments = ["kube-controller-manager", &flag, "--v=1", ""].join("\0");
+            assert_eq!(Choice::of(&arguments), choice);
+        }
+        assert_eq!(Choice::of(""), Choice::default());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::job::Job;
 use super::node::Node;
 use super::pod::Pod;
 use super::service::{Claim, Service};
+use super::webhook::WebhookConfiguration;
 use super::{NameRule, Plain, Resource, Strategy};
 
 /// Starts the description of a resource; the defaults are those of most kinds.
@@ -58,6 +59,11 @@ impl Resource {
 
     fn in_all(mut self) -> Self {
         self.categories.push("all".to_owned());
+        self
+    }
+
+    fn extending_the_api(mut self) -> Self {
+        self.categories.push("api-extensions".to_owned());
         self
     }
 
@@ -123,6 +129,26 @@ pub(super) fn all() -> Vec<Resource> {
         .with_status()
         .with_generation()
         .special(Definition),
+        resource(
+            "admissionregistration.k8s.io/v1",
+            "MutatingWebhookConfiguration",
+            "mutatingwebhookconfigurations",
+            &[],
+        )
+        .cluster_wide()
+        .with_generation()
+        .extending_the_api()
+        .special(WebhookConfiguration { mutating: true }),
+        resource(
+            "admissionregistration.k8s.io/v1",
+            "ValidatingWebhookConfiguration",
+            "validatingwebhookconfigurations",
+            &[],
+        )
+        .cluster_wide()
+        .with_generation()
+        .extending_the_api()
+        .special(WebhookConfiguration { mutating: false }),
         resource("batch/v1", "Job", "jobs", &[])
             .with_status()
             .with_generation()

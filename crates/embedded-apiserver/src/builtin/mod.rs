@@ -14,6 +14,7 @@ mod node;
 mod pod;
 mod registry;
 mod service;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};

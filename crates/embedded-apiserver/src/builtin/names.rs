@@ -49,7 +49,8 @@ pub(crate) fn dns_subdomain(text: &str) -> Option<&'static str> {
     }
 }
 
-fn dns_label_1035(text: &str) -> Option<&'static str> {
+/// Why a text is not an RFC 1035 label, if it is not.
+pub(super) fn dns_label_1035(text: &str) -> Option<&'static str> {
     match dns_label(text) {
         Some(_) if text.len() > 63 => Some("must be no more than 63 characters"),
         Some(_) => Some(LABEL_1035),
@@ -66,7 +67,7 @@ fn is_name_part(text: &str) -> bool {
 }
 
 /// Why a text is not a qualified name (`prefix/name`), if it is not.
-fn qualified_name(text: &str) -> Option<&'static str> {
+pub(super) fn qualified_name(text: &str) -> Option<&'static str> {
     let name = match text.split_once('/') {
         Some((prefix, name)) => {
             if prefix.is_empty() || dns_subdomain(prefix).is_some() {

@@ -58,6 +58,16 @@ impl Registry {
             .unwrap_or_default()
     }
 
+    /// Other resources that are the same objects: other versions, or another group's name for them.
+    pub(crate) fn equivalents(&self, resource: &Resource) -> Vec<Arc<Resource>> {
+        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        let all = served.order.values().flatten();
+        all.filter(|other| other.collection == resource.collection)
+            .filter(|other| other.api_version() != resource.api_version())
+            .cloned()
+            .collect()
+    }
+
     /// Serves the resources of a definition from now on, in place of what it brought before.
     pub(crate) fn define(&self, crd: &Value) {
         let resources = resources_of_crd(crd);

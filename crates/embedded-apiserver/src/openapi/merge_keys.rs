@@ -7,6 +7,26 @@ use serde_json::{Value, json};
 
 /// Definition, property, and merge key; an empty key is that of a list of plain values.
 const MERGED: &[(&str, &str, &str)] = &[
+    (
+        "admissionregistration.v1.MutatingWebhookConfiguration",
+        "webhooks",
+        "name",
+    ),
+    (
+        "admissionregistration.v1.ValidatingWebhookConfiguration",
+        "webhooks",
+        "name",
+    ),
+    (
+        "admissionregistration.v1.MutatingWebhook",
+        "matchConditions",
+        "name",
+    ),
+    (
+        "admissionregistration.v1.ValidatingWebhook",
+        "matchConditions",
+        "name",
+    ),
     ("core.v1.PodSpec", "containers", "name"),
     ("core.v1.PodSpec", "initContainers", "name"),
     ("core.v1.PodSpec", "ephemeralContainers", "name"),

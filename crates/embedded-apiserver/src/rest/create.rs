@@ -8,21 +8,21 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::ownership::Ownership;
-use super::{Call, body, object_response, output, prepare};
+use super::{Call, body, object_response, output, prepare, webhooks};
 use crate::admission::Operation;
 use crate::status::Status;
 use crate::store::{Draft, Key, Refused};
 
 /// POST of one object.
-pub(crate) fn create(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+pub(crate) async fn create(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
     let mut object = body::object(&call.parts.headers, bytes)?;
     let mut warnings = Vec::new();
     prepare::check_type(call, &mut object)?;
     prepare::check_fields(call, &object, Some(bytes), &mut warnings)?;
-    let created = store(call, object, Ownership::Changed, &mut warnings)?;
-    let mut response = object_response(call, StatusCode::CREATED, &created)?;
-    output::add_warnings(&mut response, &warnings);
-    Ok(response)
+    let response = store(call, object, Ownership::Changed, &mut warnings)
+        .await
+        .and_then(|created| object_response(call, StatusCode::CREATED, &created));
+    Ok(output::with_warnings(response, &warnings))
 }
 
 /// A random version 4 UUID.
@@ -55,9 +55,14 @@ fn generated(prefix: &str) -> String {
     name
 }
 
+fn name_of(object: &Value) -> String {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    name.to_owned()
+}
+
 /// Creates an object that has passed [`prepare::check_type`], and returns it in the version of
 /// the call.
-pub(crate) fn store(
+pub(crate) async fn store(
     call: &Call,
     mut object: Value,
     ownership: Ownership,
@@ -135,16 +140,18 @@ pub(crate) fn store(
         if generate {
             candidate["metadata"]["name"] = Value::String(generated(&prefix));
         }
-        let name = candidate["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        let mut name = name_of(&candidate);
         prepare::shape(call, &mut candidate)?;
         prepare::mutate(call, Operation::Create, &name, &mut candidate, warnings)?;
+        webhooks::mutate_new(call, &mut candidate, generate, warnings).await?;
+        if generate {
+            name = name_of(&candidate);
+        }
         prepare::shape(call, &mut candidate)?;
         resource.strategy.prepare_create(&mut candidate);
         prepare::complete(resource, &mut candidate);
         prepare::validate(call, Operation::Create, &name, &candidate, None, warnings)?;
+        webhooks::validate_new(call, &candidate, generate, warnings).await?;
         ownership.record(call, None, &mut candidate);
         if resource.plural == "customresourcedefinitions" {
             crate::builtin::accept_crd(&mut candidate, &call.core.now());

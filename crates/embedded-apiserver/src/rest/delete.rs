@@ -1,5 +1,7 @@
 //! delete and deletecollection: preconditions, finalizers, propagation, grace.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
@@ -7,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::output::{json_response, object_value, to_bytes};
 use super::selection::Selection;
-use super::{Call, body, object_response, protobuf};
+use super::webhooks::Question;
+use super::{Call, body, object_response, output, protobuf};
 use crate::admission::Operation;
 use crate::status::Status;
-use crate::store::{Draft, Key, Refused};
+use crate::store::{Draft, Key, Object, Refused};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
@@ -103,10 +106,18 @@ fn is_dry_run(call: &Call, options: &Value) -> Result<bool, Status> {
 }
 
 /// DELETE of one object.
-pub(crate) fn delete(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+pub(crate) async fn delete(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
     let options = options(call, bytes)?;
     let key = call.key()?;
-    match remove(call, &key, &options)? {
+    let mut warnings = Vec::new();
+    let response = remove(call, &key, &options, &mut warnings)
+        .await
+        .and_then(|outcome| answer(call, &key, outcome));
+    Ok(output::with_warnings(response, &warnings))
+}
+
+fn answer(call: &Call, key: &Key, outcome: Outcome) -> Result<Response, Status> {
+    match outcome {
         Outcome::Gone(value) => {
             // Pods and a few others answer with what was deleted.
             if matches!(
@@ -126,7 +137,7 @@ pub(crate) fn delete(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
 }
 
 /// DELETE of all selected objects of a collection.
-pub(crate) fn delete_collection(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+pub(crate) async fn delete_collection(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
     let options = options(call, bytes)?;
     let resource = &call.resource;
     let selection = Selection::parse(resource, call.namespace.clone(), None, &call.params)?;
@@ -135,6 +146,7 @@ pub(crate) fn delete_collection(call: &Call, bytes: &Bytes) -> Result<Response, 
         .store
         .list(&resource.collection, call.namespace.as_deref(), None);
     let mut items = Vec::new();
+    let mut warnings = Vec::new();
     for object in listed
         .objects
         .iter()
@@ -150,11 +162,11 @@ pub(crate) fn delete_collection(call: &Call, bytes: &Bytes) -> Result<Response, 
             user: call.user.clone(),
             parts: call.parts.clone(),
         };
-        match remove(&inner, &object.key, &options) {
+        match remove(&inner, &object.key, &options, &mut warnings).await {
             Ok(Outcome::Gone(value) | Outcome::Waiting(value)) => items.push(value),
             // Gone in the meantime is what was wanted.
             Err(status) if status.code == 404 => {}
-            Err(status) => return Err(status),
+            Err(status) => return Ok(output::with_warnings(Err(status), &warnings)),
         }
     }
     let body = json!({
@@ -163,74 +175,115 @@ pub(crate) fn delete_collection(call: &Call, bytes: &Bytes) -> Result<Response, 
         "metadata": {"resourceVersion": call.core.store.revision().to_string()},
         "items": items,
     });
-    Ok(json_response(StatusCode::OK, to_bytes(&body)))
+    let response = json_response(StatusCode::OK, to_bytes(&body));
+    Ok(output::with_warnings(Ok(response), &warnings))
 }
 
 /// Deletes one object, or starts its deletion.
-pub(crate) fn remove(call: &Call, key: &Key, options: &Value) -> Result<Outcome, Status> {
-    let resource = &call.resource;
-    let store = &call.core.store;
+async fn remove(
+    call: &Call,
+    key: &Key,
+    options: &Value,
+    warnings: &mut Vec<String>,
+) -> Result<Outcome, Status> {
+    let dry_run = is_dry_run(call, options)?;
+    let question = Question::delete(call, &key.name, options, dry_run);
+    loop {
+        let (stored, value) = admitted(call, key, options)?;
+        question.mutate(None, Some(&value), warnings).await?;
+        question.validate(None, Some(&value), warnings).await?;
+        if let Some(outcome) = commit(call, &stored, value, options, dry_run)? {
+            return Ok(outcome);
+        }
+    }
+}
+
+/// The same for the server's own purposes: webhooks are not asked.
+pub(crate) fn remove_unasked(call: &Call, key: &Key, options: &Value) -> Result<Outcome, Status> {
     let dry_run = is_dry_run(call, options)?;
     loop {
-        let stored = store
-            .get(&resource.collection, key)
-            .ok_or_else(|| call.not_found(&key.name))?;
-        let mut value = object_value(resource, &stored);
-        check_preconditions(call, &value, &options["preconditions"], &key.name)?;
-        let request = call.admission_request(Operation::Delete, &key.name);
-        call.core
-            .admission
-            .validate(&request, &value, Some(&value))?;
+        let (stored, value) = admitted(call, key, options)?;
+        if let Some(outcome) = commit(call, &stored, value, options, dry_run)? {
+            return Ok(outcome);
+        }
+    }
+}
 
-        let before = value.clone();
-        let finished = mark(call, &mut value, options);
-        let namespace = resource.plural == "namespaces" && resource.group.is_empty();
-        if namespace && matches!(&*key.name, "default" | "kube-system") {
-            return Err(Status::forbidden(
-                "namespaces",
-                "",
-                &key.name,
-                "this namespace may not be deleted",
-            ));
-        }
-        if dry_run {
-            return Ok(if finished {
-                Outcome::Gone(value)
-            } else {
-                Outcome::Waiting(value)
-            });
-        }
-        if !finished && value == before {
-            return Ok(Outcome::Waiting(value));
-        }
-        resource.to_stored(&mut value);
-        let draft = Draft {
-            key: key.clone(),
-            fields: resource.selectable_fields(&value),
-            value: &mut value,
-        };
-        let result = if finished {
-            store.delete(&resource.collection, stored.revision, draft)
-        } else {
-            store.update(&resource.collection, stored.revision, draft)
-        };
-        match result {
-            Ok(_) => {}
-            Err(Refused::Missing) => return Err(call.not_found(&key.name)),
-            Err(Refused::Disk) => return Err(super::disk_failed()),
-            Err(Refused::Changed | Refused::Exists) => continue,
-        }
-        if finished {
-            super::namespaces::removed(call, &value);
-        } else if namespace {
-            super::namespaces::terminate(call, &key.name);
-        }
-        resource.show_stored(&mut value);
-        return Ok(if finished {
-            Outcome::Gone(value)
-        } else {
-            Outcome::Waiting(value)
-        });
+/// The object to delete, if it may be deleted.
+fn admitted(call: &Call, key: &Key, options: &Value) -> Result<(Arc<Object>, Value), Status> {
+    let stored = call
+        .core
+        .store
+        .get(&call.resource.collection, key)
+        .ok_or_else(|| call.not_found(&key.name))?;
+    let value = object_value(&call.resource, &stored);
+    check_preconditions(call, &value, &options["preconditions"], &key.name)?;
+    let request = call.admission_request(Operation::Delete, &key.name);
+    call.core
+        .admission
+        .validate(&request, &value, Some(&value))?;
+    Ok((stored, value))
+}
+
+/// Makes a deletion happen. `None` if the object has changed in the meantime.
+fn commit(
+    call: &Call,
+    stored: &Object,
+    mut value: Value,
+    options: &Value,
+    dry_run: bool,
+) -> Result<Option<Outcome>, Status> {
+    let resource = &call.resource;
+    let store = &call.core.store;
+    let key = &stored.key;
+    let before = value.clone();
+    let finished = mark(call, &mut value, options);
+    let namespace = resource.plural == "namespaces" && resource.group.is_empty();
+    if namespace && matches!(&*key.name, "default" | "kube-system") {
+        return Err(Status::forbidden(
+            "namespaces",
+            "",
+            &key.name,
+            "this namespace may not be deleted",
+        ));
+    }
+    if dry_run {
+        return Ok(Some(outcome(finished, value)));
+    }
+    if !finished && value == before {
+        return Ok(Some(Outcome::Waiting(value)));
+    }
+    resource.to_stored(&mut value);
+    let draft = Draft {
+        key: key.clone(),
+        fields: resource.selectable_fields(&value),
+        value: &mut value,
+    };
+    let result = if finished {
+        store.delete(&resource.collection, stored.revision, draft)
+    } else {
+        store.update(&resource.collection, stored.revision, draft)
+    };
+    match result {
+        Ok(_) => {}
+        Err(Refused::Missing) => return Err(call.not_found(&key.name)),
+        Err(Refused::Disk) => return Err(super::disk_failed()),
+        Err(Refused::Changed | Refused::Exists) => return Ok(None),
+    }
+    if finished {
+        super::namespaces::removed(call, &value);
+    } else if namespace {
+        super::namespaces::terminate(call, &key.name);
+    }
+    resource.show_stored(&mut value);
+    Ok(Some(outcome(finished, value)))
+}
+
+fn outcome(finished: bool, value: Value) -> Outcome {
+    if finished {
+        Outcome::Gone(value)
+    } else {
+        Outcome::Waiting(value)
     }
 }
 

@@ -23,6 +23,7 @@ mod read;
 mod selection;
 mod update;
 mod watch;
+mod webhooks;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -41,6 +42,7 @@ use crate::pod_logs::PodLogs;
 use crate::stats::Counters;
 use crate::status::Status;
 use crate::store::{Key, Store};
+use crate::webhook::Webhooks;
 
 pub(crate) use self::create::uuid;
 pub(crate) use self::documents::Documents;
@@ -56,6 +58,7 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(crate) terminating: Terminating,
     pub(crate) documents: Documents,
+    pub(crate) webhooks: Webhooks,
 }
 
 /// Who sent a request; put into the request's extensions by the transport.
@@ -236,21 +239,25 @@ async fn serve_resource(
         ("", "watch") => watch::watch(&call),
         ("", "get") => read::get(&call),
         ("", "list") => read::list(&call),
-        ("", "create") if call.name.is_none() => create::create(&call, &body::read(body).await?),
-        ("", "update") => update::replace(&call, &body::read(body).await?),
-        ("", "patch") => patch::patch(&call, &body::read(body).await?),
-        ("", "delete") => delete::delete(&call, &body::read(body).await?),
-        ("", "deletecollection") => delete::delete_collection(&call, &body::read(body).await?),
+        ("", "create") if call.name.is_none() => {
+            create::create(&call, &body::read(body).await?).await
+        }
+        ("", "update") => update::replace(&call, &body::read(body).await?).await,
+        ("", "patch") => patch::patch(&call, &body::read(body).await?).await,
+        ("", "delete") => delete::delete(&call, &body::read(body).await?).await,
+        ("", "deletecollection") => {
+            delete::delete_collection(&call, &body::read(body).await?).await
+        }
         ("", _) => Err(Status::method_not_allowed(method.as_str())),
         ("status", "get") if call.resource.has_status => read::get(&call),
         ("status", "update") if call.resource.has_status => {
-            update::replace(&call, &body::read(body).await?)
+            update::replace(&call, &body::read(body).await?).await
         }
         ("status", "patch") if call.resource.has_status => {
-            patch::patch(&call, &body::read(body).await?)
+            patch::patch(&call, &body::read(body).await?).await
         }
         (subresource, _) if &*call.resource.collection == "pods" => match (subresource, verb) {
-            ("binding", "create") => pods::bind(&call, &body::read(body).await?),
+            ("binding", "create") => pods::bind(&call, &body::read(body).await?).await,
             ("log", "get") => pods::log(&call).await,
             ("eviction", "create") => Err(Status::not_implemented("eviction")),
             ("exec" | "attach" | "portforward" | "ephemeralcontainers" | "resize", _) => {

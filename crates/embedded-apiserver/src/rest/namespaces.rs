@@ -10,6 +10,7 @@ use super::{Call, Core};
 use crate::builtin::CRDS;
 use crate::status::Status;
 use crate::store::{Draft, Key, Object};
+use crate::webhook;
 
 /// Namespaces that wait for their last objects to go.
 #[derive(Debug, Default)]
@@ -76,6 +77,14 @@ pub(crate) fn stored(call: &Call, object: &Value) {
     if &*call.resource.collection == CRDS {
         call.core.registry.define(object);
     }
+    reload_webhooks(call);
+}
+
+/// A configuration of webhooks is in effect before its write is answered.
+fn reload_webhooks(call: &Call) {
+    if webhook::is_configuration(&call.resource.collection) {
+        call.core.webhooks.reload(&call.core.store);
+    }
 }
 
 /// Takes up the deletion of namespaces that a restored store began.
@@ -101,6 +110,7 @@ pub(crate) fn removed(call: &Call, object: &Value) {
         }
         call.core.store.drop_collection(collection);
     }
+    reload_webhooks(call);
     if let Some(namespace) = &call.namespace
         && call.core.terminating.contains(namespace)
     {
@@ -128,8 +138,9 @@ pub(crate) fn terminate(call: &Call, name: &str) {
                 user: call.user.clone(),
                 parts: http::Request::new(()).into_parts().0,
             };
-            // What cannot go at once goes when its finalizers do.
-            let _ = super::delete::remove(&inner, &object.key, &json!({}));
+            // What cannot go at once goes when its finalizers do. Webhooks are not asked: nobody
+            // would try again after a refusal.
+            let _ = super::delete::remove_unasked(&inner, &object.key, &json!({}));
         }
     }
     finish(core, name);

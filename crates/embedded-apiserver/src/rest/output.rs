@@ -1,7 +1,9 @@
 //! Which representation a client asked for, and how objects are put into it.
 
+use std::collections::HashSet;
+
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -99,11 +101,38 @@ pub(crate) fn json_response(code: StatusCode, body: impl Into<Body>) -> Response
     response
 }
 
-/// Adds `Warning` headers (RFC 7234 code 299), which kubectl prints.
-pub(crate) fn add_warnings(response: &mut Response, warnings: &[String]) {
+/// The largest total length of warnings that are sent whole, in characters.
+const WARNINGS_LIMIT: usize = 4096;
+/// How much of each warning is sent if together they are longer.
+const WARNING_LIMIT: usize = 256;
+
+/// The answer to a write, or its failure, with the warnings that came up.
+pub(crate) fn with_warnings(result: Result<Response, Status>, warnings: &[String]) -> Response {
+    let mut response = result.unwrap_or_else(IntoResponse::into_response);
+    add_warnings(&mut response, warnings);
+    response
+}
+
+/// Adds `Warning` headers (RFC 7234 code 299), which kubectl prints: each text once, and
+/// shortened where there is too much to say.
+fn add_warnings(response: &mut Response, warnings: &[String]) {
+    let mut said = HashSet::new();
+    let warnings: Vec<&String> = warnings
+        .iter()
+        .filter(|warning| !warning.is_empty() && said.insert(warning.as_str()))
+        .collect();
+    let total: usize = warnings.iter().map(|warning| warning.chars().count()).sum();
+    let shortened = total > WARNINGS_LIMIT;
+    let keep = if shortened { WARNING_LIMIT } else { total };
+    let mut sent = 0;
     for warning in warnings {
+        if shortened && sent >= WARNINGS_LIMIT {
+            break;
+        }
+        sent += warning.chars().count().min(keep);
         let text: String = warning
             .chars()
+            .take(keep)
             .map(|c| {
                 if c.is_control() || !c.is_ascii() {
                     ' '

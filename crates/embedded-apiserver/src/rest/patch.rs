@@ -16,7 +16,7 @@ const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
 
 /// PATCH of an object or of its status.
-pub(crate) fn patch(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+pub(crate) async fn patch(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
     let mut warnings = Vec::new();
     let warn = &mut warnings;
     let media_type = body::media_type(&call.parts.headers);
@@ -25,24 +25,23 @@ pub(crate) fn patch(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
     let value = match media_type.as_str() {
         JSON => {
             let patch = body::parse(bytes)?;
-            change(call, warn, |old| patch::json_patch(old, &patch))?
+            change(call, warn, |old| patch::json_patch(old, &patch)).await
         }
         MERGE => {
             let patch = body::parse(bytes)?;
-            change(call, warn, |old| patch::merge_patch(old, &patch))?
+            change(call, warn, |old| patch::merge_patch(old, &patch)).await
         }
         STRATEGIC if !custom => {
             let patch = body::parse(bytes)?;
             let gvk = call.resource.gvk();
-            change(call, warn, |old| patch::strategic_merge(&gvk, old, &patch))?
+            change(call, warn, |old| patch::strategic_merge(&gvk, old, &patch)).await
         }
-        APPLY => {
-            let (created, value) = apply(call, bytes, warn)?;
+        APPLY => apply(call, bytes, warn).await.map(|(created, value)| {
             if created {
                 code = StatusCode::CREATED;
             }
             value
-        }
+        }),
         other => {
             let supported = if custom {
                 [JSON, MERGE, APPLY].join(", ")
@@ -52,16 +51,15 @@ pub(crate) fn patch(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
             return Err(Status::unsupported_media_type(other, &supported));
         }
     };
-    let mut response = object_response(call, code, &value)?;
-    output::add_warnings(&mut response, &warnings);
-    Ok(response)
+    let response = value.and_then(|value| object_response(call, code, &value));
+    Ok(output::with_warnings(response, &warnings))
 }
 
 /// A patch whose result decides which fields are unknown.
-fn change(
+async fn change(
     call: &Call,
     warnings: &mut Vec<String>,
-    patch: impl Fn(&Value) -> Result<Value, PatchError>,
+    patch: impl Fn(&Value) -> Result<Value, PatchError> + Send + Sync,
 ) -> Result<Value, Status> {
     update::write(
         call,
@@ -74,6 +72,7 @@ fn change(
             Ok(new)
         },
     )
+    .await
 }
 
 fn refused(call: &Call, error: &PatchError) -> Status {
@@ -91,7 +90,11 @@ fn refused(call: &Call, error: &PatchError) -> Status {
 }
 
 /// Server-side apply: says everything its manager wants. True if the object was created.
-fn apply(call: &Call, bytes: &Bytes, warnings: &mut Vec<String>) -> Result<(bool, Value), Status> {
+async fn apply(
+    call: &Call,
+    bytes: &Bytes,
+    warnings: &mut Vec<String>,
+) -> Result<(bool, Value), Status> {
     let mut wanted = body::parse_yaml(bytes)?;
     if wanted["apiVersion"].is_null() || wanted["kind"].is_null() {
         return Err(Status::bad_request(
@@ -120,7 +123,7 @@ fn apply(call: &Call, bytes: &Bytes, warnings: &mut Vec<String>) -> Result<(bool
             }
             Ok(new)
         });
-        match result {
+        match result.await {
             Err(status) if status.code == 404 && call.subresource.is_empty() => {}
             result => return Ok((false, result?)),
         }
@@ -131,7 +134,7 @@ fn apply(call: &Call, bytes: &Bytes, warnings: &mut Vec<String>) -> Result<(bool
             return Err(call.conflict(&key.name, "uid mismatch: the object does not exist"));
         }
         let object = ownership::applied(call, None, &wanted)?;
-        match create::store(call, object, Ownership::Applied, warnings) {
+        match create::store(call, object, Ownership::Applied, warnings).await {
             // Somebody was faster: there is something to apply to now.
             Err(status) if status.reason == "AlreadyExists" => {}
             result => return Ok((true, result?)),

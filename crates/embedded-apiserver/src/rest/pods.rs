@@ -7,15 +7,31 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use super::output::json_response;
+use super::output::{self, json_response};
+use super::webhooks::Question;
 use super::{Call, body};
+use crate::admission::Operation;
 use crate::pod_logs::LogOptions;
 use crate::status::Status;
 use crate::store::{Draft, Refused};
 
 /// POST pods/NAME/binding: gives the Pod its node.
-pub(crate) fn bind(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
-    let binding = body::object(&call.parts.headers, bytes)?;
+pub(crate) async fn bind(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+    let mut binding = body::object(&call.parts.headers, bytes)?;
+    let mut warnings = Vec::new();
+    let name = call.key()?.name;
+    let question = Question::write(call, Operation::Create, &name)?;
+    let asked = async {
+        question
+            .mutate(Some(&mut binding), None, &mut warnings)
+            .await?;
+        question.validate(Some(&binding), None, &mut warnings).await
+    };
+    let bound = asked.await.and_then(|()| assign(call, &binding));
+    Ok(output::with_warnings(bound, &warnings))
+}
+
+fn assign(call: &Call, binding: &Value) -> Result<Response, Status> {
     let node = binding["target"]["name"]
         .as_str()
         .unwrap_or_default()

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::object_value;
 use super::ownership::Ownership;
+use super::webhooks::Question;
 use super::{Call, body, object_response, output, prepare};
 use crate::admission::Operation;
 use crate::builtin::Resource;
@@ -22,7 +23,7 @@ use crate::store::{Draft, Object, Refused};
 const ATTEMPTS: usize = 64;
 
 /// PUT.
-pub(crate) fn replace(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+pub(crate) async fn replace(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
     let mut object = body::object(&call.parts.headers, bytes)?;
     let mut warnings = Vec::new();
     prepare::check_type(call, &mut object)?;
@@ -34,20 +35,21 @@ pub(crate) fn replace(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
     }
     let value = write(call, "update", Ownership::Changed, &mut warnings, |_, _| {
         Ok(object.clone())
-    })?;
-    let mut response = object_response(call, StatusCode::OK, &value)?;
-    output::add_warnings(&mut response, &warnings);
-    Ok(response)
+    });
+    let response = value
+        .await
+        .and_then(|value| object_response(call, StatusCode::OK, &value));
+    Ok(output::with_warnings(response, &warnings))
 }
 
 /// Changes an object by a function from its old to its wanted state, both in the call's version,
 /// and returns what is stored now.
-pub(crate) fn write(
+pub(crate) async fn write(
     call: &Call,
     verb: &str,
     ownership: Ownership,
     warnings: &mut Vec<String>,
-    change: impl Fn(&Value, &mut Vec<String>) -> Result<Value, Status>,
+    change: impl Fn(&Value, &mut Vec<String>) -> Result<Value, Status> + Send,
 ) -> Result<Value, Status> {
     let resource = &call.resource;
     let key = call.key()?;
@@ -62,14 +64,18 @@ pub(crate) fn write(
         let old = object_value(resource, &stored);
         let mut fresh_warnings = Vec::new();
         let mut new = change(&old, &mut fresh_warnings)?;
-        prepare_update(
+        let prepared = prepare_update(
             call,
             &mut new,
             &old,
             ownership,
             &key.name,
             &mut fresh_warnings,
-        )?;
+        );
+        if let Err(refused) = prepared.await {
+            warnings.append(&mut fresh_warnings);
+            return Err(refused);
+        }
         ownership.record(call, Some(&old), &mut new);
         if new == old {
             warnings.append(&mut fresh_warnings);
@@ -142,7 +148,7 @@ const SYSTEM_FIELDS: &[&str] = &[
     "generateName",
 ];
 
-fn prepare_update(
+async fn prepare_update(
     call: &Call,
     new: &mut Value,
     old: &Value,
@@ -154,13 +160,14 @@ fn prepare_update(
     prepare::check_type(call, new)?;
     check_identity(call, new, old, name)?;
     restore_system_fields(new, old);
-    if call.subresource == "status" {
-        *new = with_status_of(old, new, ownership);
-    } else if resource.has_status {
-        copy(new, old, "status");
-    }
+    keep_to_part(call, new, old, ownership);
     prepare::shape(call, new)?;
     prepare::mutate(call, Operation::Update, name, new, warnings)?;
+    let question = Question::write(call, Operation::Update, name)?;
+    if question.mutate(Some(new), Some(old), warnings).await? {
+        new["metadata"]["name"] = Value::String(name.to_owned());
+        keep_to_part(call, new, old, ownership);
+    }
     restore_system_fields(new, old);
     prepare::shape(call, new)?;
     if call.subresource == "status" {
@@ -172,7 +179,17 @@ fn prepare_update(
             crate::builtin::accept_crd(new, &call.core.now());
         }
     }
-    prepare::validate(call, Operation::Update, name, new, Some(old), warnings)
+    prepare::validate(call, Operation::Update, name, new, Some(old), warnings)?;
+    question.validate(Some(new), Some(old), warnings).await
+}
+
+/// A write to the object leaves its status alone, and the other way.
+fn keep_to_part(call: &Call, new: &mut Value, old: &Value, ownership: Ownership) {
+    if call.subresource == "status" {
+        *new = with_status_of(old, new, ownership);
+    } else if call.resource.has_status {
+        copy(new, old, "status");
+    }
 }
 
 /// The preconditions a body can carry: name, namespace, uid and resource version.

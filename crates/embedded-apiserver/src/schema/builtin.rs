@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use k8s_openapi::api::{batch, coordination, core, discovery, events};
+use k8s_openapi::api::{admissionregistration, batch, coordination, core, discovery, events};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -35,6 +35,18 @@ pub(super) const ROOTS: &[(&str, &str, &str, &str)] = &[
         "v1",
         "ServiceAccount",
         "io.k8s.api.core.v1.ServiceAccount",
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        "MutatingWebhookConfiguration",
+        "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        "ValidatingWebhookConfiguration",
+        "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
     ),
     ("batch", "v1", "Job", "io.k8s.api.batch.v1.Job"),
     (
@@ -74,6 +86,8 @@ pub(crate) fn definitions() -> &'static BTreeMap<String, Value> {
         generator.subschema_for::<core::v1::Secret>();
         generator.subschema_for::<core::v1::Service>();
         generator.subschema_for::<core::v1::ServiceAccount>();
+        generator.subschema_for::<admissionregistration::v1::MutatingWebhookConfiguration>();
+        generator.subschema_for::<admissionregistration::v1::ValidatingWebhookConfiguration>();
         generator.subschema_for::<batch::v1::Job>();
         generator.subschema_for::<coordination::v1::Lease>();
         generator.subschema_for::<discovery::v1::EndpointSlice>();

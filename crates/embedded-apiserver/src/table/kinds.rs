@@ -65,6 +65,14 @@ pub(super) fn columns(gvk: &Gvk) -> Vec<Column> {
             column("Holder", |o, _| Value::from(at(o, "/spec/holderIdentity"))),
             age(),
         ],
+        (
+            "admissionregistration.k8s.io",
+            "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration",
+        ) => vec![
+            name(),
+            column("Webhooks", |o, _| json!(count(o.get("webhooks")))).typed("integer"),
+            age(),
+        ],
         _ => vec![
             name(),
             column("Created At", |o, _| {

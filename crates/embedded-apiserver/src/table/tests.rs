@@ -267,6 +267,12 @@ fn built_in_rows() {
         ),
         ("", "ServiceAccount", json!({}), json!(["x", 0, "60m"])),
         (
+            "admissionregistration.k8s.io",
+            "MutatingWebhookConfiguration",
+            json!({"webhooks": [{}, {}]}),
+            json!(["x", 2, "60m"]),
+        ),
+        (
             "",
             "PersistentVolumeClaim",
             json!({"status": {"phase": "Bound",

@@ -205,7 +205,7 @@ impl Inspection {
             self.problems.push(object.problem("metadata.name", message));
         }
         if self.problems.len() == before && (kind.api_version, kind.kind) == kinds::JOBSET {
-            let (errors, warnings) = jobset(&object.body, &self.checks.gates);
+            let (errors, warnings) = jobset(&object.body, self.checks.gates);
             for (path, message) in errors {
                 self.problems.push(object.problem(&path, message));
             }
@@ -235,7 +235,7 @@ impl Inspection {
 type Finding = (String, String);
 
 /// The rules of admission, with the defaults that admission fills in before.
-fn jobset(body: &Value, gates: &FeatureGates) -> (Vec<Finding>, Vec<Warning>) {
+fn jobset(body: &Value, gates: FeatureGates) -> (Vec<Finding>, Vec<Warning>) {
     let mut body = body.clone();
     defaulting::default_value(&mut body);
     let mut jobset = match serde_json::from_value::<JobSet>(body) {
@@ -246,7 +246,7 @@ fn jobset(body: &Value, gates: &FeatureGates) -> (Vec<Finding>, Vec<Warning>) {
         }
     };
     defaulting::default_jobset(&mut jobset);
-    let errors = validation::validate_create(&jobset, gates)
+    let errors = validation::validate_create(&jobset, &gates)
         .into_iter()
         .map(|error| {
             let message = if error.path.is_empty() {
@@ -257,7 +257,7 @@ fn jobset(body: &Value, gates: &FeatureGates) -> (Vec<Finding>, Vec<Warning>) {
             (error.path, message)
         })
         .collect();
-    (errors, validation::warnings(&jobset, gates))
+    (errors, validation::warnings(&jobset, &gates))
 }
 
 /// Paths of the containers that name no command.

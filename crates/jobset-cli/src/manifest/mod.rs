@@ -15,7 +15,7 @@ use serde_json::Value;
 use jobset_api::FeatureGates;
 
 pub(crate) use self::check::{Inspection, is_jobset, no_jobset};
-pub(crate) use self::problem::{Problem, report, report_warnings};
+pub(crate) use self::problem::{Problem, printable, report, report_warnings};
 pub(crate) use self::schema::{default_jobset, forbidden_changes};
 use crate::kinds::Kind;
 

@@ -35,21 +35,26 @@ impl fmt::Display for Problem {
             write!(f, "{document}: ")?;
         }
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+            write!(f, "{}: ", printable(&self.path))?;
         }
-        let printable = |c: char| {
-            if c.is_control() && c != '\n' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        };
-        let message: String = self.message.chars().map(printable).collect();
+        let message = printable(&self.message);
         match message.char_indices().nth(LONGEST) {
             Some((at, _)) => write!(f, "{}…", &message[..at]),
             None => f.write_str(&message),
         }
     }
+}
+
+/// A text without what a terminal would act on: it may come from anybody's file.
+pub(crate) fn printable(text: &str) -> String {
+    let replace = |c: char| {
+        if c.is_control() && c != '\n' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(replace).collect()
 }
 
 /// Prints problems to standard error: one screen at most.
@@ -89,6 +94,7 @@ mod tests {
         problem.message = "x".repeat(100_000);
         assert!(problem.to_string().len() < 500);
         problem.message = "\u{1b}[2J".to_owned();
+        problem.path = "metadata.\u{1b}[2J".to_owned();
         assert!(
             !problem.to_string().contains('\u{1b}'),
             "no terminal control from a file"

@@ -66,7 +66,7 @@ pub(super) fn edited(live: &Value, file: &Value) -> Value {
 pub(super) fn compare(
     live: &Value,
     new: &Value,
-    gates: &FeatureGates,
+    gates: FeatureGates,
 ) -> Result<Comparison, serde_json::Error> {
     let mut old = live.clone();
     manifest::default_jobset(&mut old);
@@ -114,7 +114,7 @@ pub(super) fn compare(
 fn refusals(
     old: &Value,
     new: &Value,
-    gates: &FeatureGates,
+    gates: FeatureGates,
 ) -> Result<Vec<String>, serde_json::Error> {
     let rules = manifest::forbidden_changes(old, new).into_iter();
     let mut found: Vec<String> = rules
@@ -124,7 +124,7 @@ fn refusals(
         serde_json::from_value(old.clone())?,
         serde_json::from_value(new.clone())?,
     );
-    for error in validate_update(&old, &new, gates) {
+    for error in validate_update(&old, &new, &gates) {
         found.push(format!("{}: {}", error.path, error.detail));
     }
     found.dedup();
@@ -150,7 +150,7 @@ pub(super) fn consequences(
     live: &JobSet,
     new: &JobSet,
     around: &Surroundings,
-    gates: &FeatureGates,
+    gates: FeatureGates,
     now: Timestamp,
 ) -> Vec<Change> {
     let actions = |jobset: &JobSet| -> Vec<Action> {
@@ -168,7 +168,7 @@ pub(super) fn consequences(
             dead_nodes: &[],
             pod_webhook: true,
         };
-        plan(&observed, &(*gates).into(), now)
+        plan(&observed, &gates.into(), now)
             .actions()
             .cloned()
             .collect()

@@ -99,7 +99,7 @@ impl Report {
         document: &Document,
         args: &RenderArgs,
     ) -> anyhow::Result<Self> {
-        let gates = &args.feature_gates;
+        let gates = args.feature_gates;
         let file = super::desired(document, namespace)?;
         let mut body = document.body.clone();
         jobset_api::defaulting::default_value(&mut body);

@@ -5,6 +5,8 @@ use std::fmt;
 use jobset_api::validation::semantically_equal;
 use serde_json::{Map, Value};
 
+use crate::manifest::printable;
+
 /// One step into an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
@@ -162,7 +164,7 @@ impl fmt::Display for Edit {
         write!(
             f,
             "{}: {} → {}",
-            self.path(),
+            printable(&self.path()),
             shown(&self.old),
             shown(&self.new)
         )

@@ -103,7 +103,7 @@ pub(crate) fn client(
     };
     let connector = config.rustls_https_connector_with_connector(connector)?;
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_idle_timeout(Duration::from_mins(1))
         .build::<_, Body>(connector);
     let transport = transport.clone();
     let host = config
@@ -123,7 +123,7 @@ pub(crate) fn client(
             let method = request.method().clone();
             let started = tokio::time::Instant::now();
             let answer: Result<Response<_>, _> = http.oneshot(request).await;
-            let code = answer.as_ref().ok().map(|answer| answer.status());
+            let code = answer.as_ref().ok().map(Response::status);
             transport.count(&host, &method, code, started.elapsed());
             answer.map_err(BoxError::from)
         }

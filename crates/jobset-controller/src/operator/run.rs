@@ -261,7 +261,7 @@ impl Operator {
             .with_placement(placement)
             .gated(async move {
                 if led.await.is_err() {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             });
         self.serve_metrics(&mut tasks, &servers, controller.stats())?;

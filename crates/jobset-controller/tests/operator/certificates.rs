@@ -2,11 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{
+    Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
+};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
@@ -146,8 +149,18 @@ async fn shown(address: &str, ca: &[u8]) -> Result<CertificateDer<'static>, Stri
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_made_stored_injected_and_served() {
     let cluster = installation().await;
+    let start = Instant::now();
+    let first = replica(&cluster, "first");
+    is_ready(&first).await;
+    println!("start to ready, making certificates: {:?}", start.elapsed());
+    let start = Instant::now();
     let replica = replica(&cluster, "only");
     is_ready(&replica).await;
+    println!(
+        "start to ready, with certificates: {:?}; idle memory {} kB",
+        start.elapsed(),
+        replica.memory()
+    );
     let stored = secret(&cluster).await;
     assert_eq!(stored["other"], "a2VwdA==");
     let keys: Vec<_> = stored.as_object().unwrap().keys().collect();
@@ -205,7 +218,7 @@ async fn what_somebody_breaks_is_mended_and_served_without_a_restart() {
     let mut found = configurations.get(name).await.unwrap();
     found.data["webhooks"][1]["clientConfig"]["caBundle"] = "".into();
     configurations
-        .replace(name, &Default::default(), &found)
+        .replace(name, &PostParams::default(), &found)
         .await
         .unwrap();
     let ca = secret(&cluster).await["ca.crt"].clone();

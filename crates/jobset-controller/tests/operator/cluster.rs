@@ -198,7 +198,7 @@ impl Cluster {
     pub(crate) async fn jobs(&self) -> Vec<String> {
         let api: Api<Job> = Api::all(self.client());
         let list = api.list(&ListParams::default()).await.unwrap();
-        list.items.iter().map(|job| job.name_any()).collect()
+        list.items.iter().map(Job::name_any).collect()
     }
 
     /// Waits until there are so many Jobs.
@@ -265,7 +265,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
     let start = Instant::now();
     while !holds().await {
         assert!(start.elapsed() < PATIENCE, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

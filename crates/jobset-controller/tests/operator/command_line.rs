@@ -2,10 +2,10 @@
 
 use std::process::{Command, Output};
 
-use crate::replica::PROGRAM;
+use crate::replica::program;
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM)
+    Command::new(program())
         .args(arguments)
         .env("KUBECONFIG", "/nonexistent/kubeconfig")
         .output()

@@ -12,8 +12,11 @@ use tokio::process::{Child, Command};
 
 use crate::cluster::{PATIENCE, eventually};
 
-/// Path of the program.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_jobset-controller");
+/// Path of the program: that of this build, or the one to be measured.
+pub(crate) fn program() -> String {
+    std::env::var("JOBSET_CONTROLLER")
+        .unwrap_or_else(|_| env!("CARGO_BIN_EXE_jobset-controller").to_owned())
+}
 
 pub(crate) struct Replica {
     child: Child,
@@ -23,7 +26,7 @@ pub(crate) struct Replica {
 impl Replica {
     /// Starts a process that logs JSON, with ports that are free.
     pub(crate) fn start(kubeconfig: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(PROGRAM)
+        let mut child = Command::new(program())
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
             .args(["--zap-devel=false", "--zap-log-level=debug"])
             .args(["--zap-time-encoding=epoch"])
@@ -64,16 +67,16 @@ impl Replica {
         let found = || self.find(|line| line["msg"] == message);
         let what = format!("{message:?} in the log");
         let waiting = eventually(&what, async || found().is_some());
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("not in time: {what}\n{}", self.text());
-        }
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        assert!(in_time, "not in time: {what}\n{}", self.text());
         found().unwrap()
     }
 
     /// The log for people.
     pub(crate) fn text(&self) -> String {
         let log = self.log.lock().unwrap();
-        log.iter().map(|line| format!("{line}\n")).collect()
+        let lines: Vec<_> = log.iter().map(Value::to_string).collect();
+        lines.join("\n")
     }
 
     /// Address that the process listens at for this purpose.
@@ -86,7 +89,15 @@ impl Replica {
         self.logged("became leader").await;
     }
 
-    pub(crate) fn id(&self) -> u32 {
+    /// Resident memory in kB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.unwrap().trim().split(' ').next();
+        number.unwrap().parse().unwrap()
+    }
+
+    fn id(&self) -> u32 {
         self.child.id().unwrap()
     }
 
@@ -95,10 +106,20 @@ impl Replica {
         kill(id, signal).unwrap();
     }
 
+    /// Waits for something that this process has to live for.
+    pub(crate) async fn while_it_lives(&mut self, done: impl Future<Output = ()>) {
+        let status = tokio::select! {
+            () = done => return,
+            status = self.child.wait() => status.unwrap(),
+        };
+        panic!("the process ended: {status}\n{}", self.text());
+    }
+
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        match tokio::time::timeout(PATIENCE, self.child.wait()).await {
-            Ok(status) => status.unwrap(),
-            Err(_) => panic!("the process does not end\n{}", self.text()),
-        }
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let Ok(status) = ended else {
+            panic!("the process does not end\n{}", self.text());
+        };
+        status.unwrap()
     }
 }

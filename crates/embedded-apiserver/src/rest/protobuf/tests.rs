@@ -1,3 +1,6 @@
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::authorization::v1::{SelfSubjectAccessReview, SelfSubjectRulesReview};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount};
@@ -19,6 +22,14 @@ const KINDS: &[(&str, &str)] = &[
     ("v1", "Pod"),
     ("batch/v1", "Job"),
     ("batch/v1", "DeleteOptions"),
+    (
+        "admissionregistration.k8s.io/v1",
+        "MutatingWebhookConfiguration",
+    ),
+    (
+        "admissionregistration.k8s.io/v1",
+        "ValidatingWebhookConfiguration",
+    ),
     ("authorization.k8s.io/v1", "SelfSubjectAccessReview"),
     ("authorization.k8s.io/v1", "SelfSubjectRulesReview"),
 ];
@@ -112,6 +123,8 @@ fn all_fields_have_the_names_and_types_of_the_api() {
     same::<Service>("Service");
     same::<Pod>("Pod");
     same::<Job>("Job");
+    same::<MutatingWebhookConfiguration>("MutatingWebhookConfiguration");
+    same::<ValidatingWebhookConfiguration>("ValidatingWebhookConfiguration");
     same::<DeleteOptions>("DeleteOptions");
     same::<SelfSubjectAccessReview>("SelfSubjectAccessReview");
     same::<SelfSubjectRulesReview>("SelfSubjectRulesReview");

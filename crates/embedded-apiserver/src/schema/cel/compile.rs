@@ -71,7 +71,9 @@ const MAX_DEPTH: usize = 250;
 /// Deeper expressions than this are evaluated on a stack of their own.
 const SHALLOW: usize = 16;
 /// The parser, and the interpreter of deep expressions, need more than a worker thread has.
-pub(super) const STACK: usize = 64 << 20;
+const STACK: usize = 64 << 20;
+/// How much of an expression an error shows.
+const MAX_SHOWN: usize = 200;
 
 impl Rules {
     /// Compiles every rule at or below a node.
@@ -85,16 +87,7 @@ impl Rules {
             (root, compiler.deep, compiler.errors)
         };
         // A thread of its own: for its stack, and so that a panic in the parser stays there.
-        let done = std::thread::scope(|scope| {
-            std::thread::Builder::new()
-                .name("cel-compiler".to_owned())
-                .stack_size(STACK)
-                .spawn_scoped(scope, work)
-                .ok()?
-                .join()
-                .ok()
-        });
-        match done {
+        match with_room("cel-compiler", work) {
             Some((root, deep, errors)) => Self { root, deep, errors },
             None => Self {
                 root: None,
@@ -268,41 +261,16 @@ impl Compiler {
         if let Some(program) = self.programs.get(text) {
             return Some(Arc::clone(program));
         }
-        if text.len() > MAX_TEXT || nesting(text) > MAX_NESTING {
-            let start: String = text.chars().take(40).collect();
-            self.invalid(
-                path,
-                &json!(start),
-                "compilation failed: the expression is too large",
-            );
-            return None;
-        }
-        let program = match Program::compile(text) {
-            Ok(program) => program,
-            Err(error) => {
-                self.invalid(path, &json!(text), format!("compilation failed: {error}"));
+        let parsed = match parse(text, RULE_VARIABLES) {
+            Ok(parsed) => parsed,
+            Err(problem) => {
+                let shown: String = text.chars().take(MAX_SHOWN).collect();
+                self.invalid(path, &json!(shown), problem);
                 return None;
             }
         };
-        let mut names = Names::default();
-        if !names.visit(program.expression(), 0) {
-            self.invalid(
-                path,
-                &json!(text),
-                "compilation failed: the expression is too deep",
-            );
-            return None;
-        }
-        if let Some(unknown) = names.unknown() {
-            self.invalid(
-                path,
-                &json!(text),
-                format!("compilation failed: undeclared reference to '{unknown}'"),
-            );
-            return None;
-        }
-        self.deep |= names.deepest > SHALLOW;
-        let program = Arc::new(program);
+        self.deep |= parsed.deep;
+        let program = Arc::new(parsed.program);
         self.programs.insert(text.to_owned(), Arc::clone(&program));
         Some(program)
     }
@@ -311,6 +279,45 @@ impl Compiler {
         let error = FieldError::new(path, ErrorKind::Invalid, Some(value.clone()), detail);
         self.errors.push(error);
     }
+}
+
+/// An expression that can be evaluated.
+pub(super) struct Parsed {
+    pub(super) program: Program,
+    /// Evaluation needs [`STACK`].
+    pub(super) deep: bool,
+}
+
+/// Parses an expression in which `variables` have a meaning. Needs [`STACK`].
+pub(super) fn parse(text: &str, variables: &[&str]) -> Result<Parsed, String> {
+    if text.len() > MAX_TEXT || nesting(text) > MAX_NESTING {
+        return Err("compilation failed: the expression is too large".to_owned());
+    }
+    let program = Program::compile(text).map_err(|error| format!("compilation failed: {error}"))?;
+    let mut names = Names::default();
+    if !names.visit(program.expression(), 0) {
+        return Err("compilation failed: the expression is too deep".to_owned());
+    }
+    if let Some(unknown) = names.unknown(variables) {
+        return Err(format!(
+            "compilation failed: undeclared reference to '{unknown}'"
+        ));
+    }
+    let deep = names.deepest > SHALLOW;
+    Ok(Parsed { program, deep })
+}
+
+/// Runs something on a large stack of its own. `None` if it panics or there is no thread.
+pub(super) fn with_room<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> Option<T> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(STACK)
+            .spawn_scoped(scope, work)
+            .ok()?
+            .join()
+            .ok()
+    })
 }
 
 /// How deep brackets nest outside of string literals, plus the number of conditionals.
@@ -339,11 +346,11 @@ fn nesting(text: &str) -> usize {
     deepest + conditionals
 }
 
-/// Variables that stand for something in every rule: the values, the types, and the name spaces
-/// of functions.
+/// The variables of the rules of schemas.
+const RULE_VARIABLES: &[&str] = &["self", "oldSelf"];
+
+/// Names that stand for something in every expression: types, and the name spaces of functions.
 const DECLARED: &[&str] = &[
-    "self",
-    "oldSelf",
     "bool",
     "bytes",
     "double",
@@ -378,11 +385,12 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// A name that nothing declares.
-    fn unknown(&self) -> Option<&'a str> {
+    fn unknown(&self, variables: &[&str]) -> Option<&'a str> {
         let mut unknown: Vec<&str> = self
             .used
             .iter()
             .filter(|name| !name.starts_with('@') && !DECLARED.contains(name))
+            .filter(|name| !variables.contains(name))
             .filter(|name| !self.declared.contains(*name))
             .copied()
             .collect();

@@ -15,6 +15,7 @@
 //! the rule is evaluated; and there is no budget for the cost of an evaluation.
 
 mod compile;
+mod expression;
 mod value;
 
 use std::collections::HashMap;
@@ -28,7 +29,8 @@ use kube_cel::cel::{Context, ExecutionError, Program, Value as Cel};
 use serde_json::{Value, json};
 
 pub(crate) use compile::Rules;
-use compile::{Level, Rule, STACK};
+use compile::{Level, Rule, with_room};
+pub(crate) use expression::{Answer, Expression, evaluate};
 
 use super::error::{ErrorKind, FieldError};
 use super::node::{Node, Schema};
@@ -125,24 +127,15 @@ impl Schema {
             evaluation.errors
         };
         if rules.deep {
-            with_room(evaluate)
+            found(with_room("cel-rules", evaluate))
         } else {
             evaluate()
         }
     }
 }
 
-/// Runs an evaluation on a stack of its own.
-fn with_room(evaluate: impl FnOnce() -> Vec<FieldError> + Send) -> Vec<FieldError> {
-    let done = std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .name("cel-rules".to_owned())
-            .stack_size(STACK)
-            .spawn_scoped(scope, evaluate)
-            .ok()?
-            .join()
-            .ok()
-    });
+/// What evaluating on a stack of its own has found.
+fn found(done: Option<Vec<FieldError>>) -> Vec<FieldError> {
     done.unwrap_or_else(|| {
         let detail = "the rules cannot be evaluated";
         vec![FieldError::new(shown(""), ErrorKind::Invalid, None, detail)]

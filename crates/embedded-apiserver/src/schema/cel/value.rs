@@ -75,6 +75,24 @@ fn convert(
     }
 }
 
+/// A value of which nothing is known but its JSON.
+pub(super) fn untyped(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(flag) => Value::Bool(*flag),
+        Json::Number(number) => self::number(None, number),
+        Json::String(text) => Value::String(Arc::new(text.clone())),
+        Json::Array(items) => Value::List(Arc::new(items.iter().map(untyped).collect())),
+        Json::Object(fields) => {
+            let map = fields
+                .iter()
+                .map(|(name, json)| (key(name), untyped(json)))
+                .collect();
+            Value::Map(Map { map: Arc::new(map) })
+        }
+    }
+}
+
 fn key(name: &str) -> Key {
     Key::String(Arc::new(name.to_owned()))
 }

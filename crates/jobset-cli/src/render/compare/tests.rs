@@ -21,7 +21,7 @@ fn stored() -> Value {
 const TEMPLATE: &str = "/spec/replicatedJobs/0/template/spec";
 const POD: &str = "/spec/replicatedJobs/0/template/spec/template/spec";
 
-fn judged(change: impl FnOnce(&mut Value), gates: &FeatureGates) -> Vec<(String, &'static str)> {
+fn judged(change: impl FnOnce(&mut Value), gates: FeatureGates) -> Vec<(String, &'static str)> {
     let live = stored();
     let mut file = live.clone();
     change(&mut file);
@@ -48,14 +48,14 @@ fn at<'a>(object: &'a mut Value, place: &str) -> &'a mut Value {
 fn each_edit_is_judged_by_itself() {
     let gates = FeatureGates::default();
     let one = |path: &str, verdict| vec![(path.to_owned(), verdict)];
-    assert_eq!(judged(|_| (), &gates), []);
+    assert_eq!(judged(|_| (), gates), []);
     assert_eq!(
-        judged(|js| at(js, "/spec")["suspend"] = true.into(), &gates),
+        judged(|js| at(js, "/spec")["suspend"] = true.into(), gates),
         one("spec.suspend", "allowed")
     );
     let selector = "spec.replicatedJobs[0].template.spec.template.spec.nodeSelector";
     let select = |js: &mut Value| at(js, POD)["nodeSelector"] = json!({"a": "b"});
-    assert_eq!(judged(select, &gates), one(selector, "suspended"));
+    assert_eq!(judged(select, gates), one(selector, "suspended"));
     assert_eq!(
         judged(
             |js| {
@@ -65,7 +65,7 @@ fn each_edit_is_judged_by_itself() {
                 at(js, "/spec/network")["subdomain"] = "x".into();
                 js["metadata"]["labels"] = json!({"team": "x"});
             },
-            &gates
+            gates
         ),
         [
             ("metadata.labels", "allowed"),
@@ -84,13 +84,13 @@ fn the_size_of_a_job_is_one_edit() {
         at(js, TEMPLATE)["parallelism"] = 4.into();
         at(js, TEMPLATE)["completions"] = 4.into();
     };
-    let verdicts = |gates: &FeatureGates| -> Vec<&str> {
+    let verdicts = |gates: FeatureGates| -> Vec<&str> {
         judged(scale, gates).iter().map(|(_, v)| *v).collect()
     };
     let gates = FeatureGates::default();
-    assert_eq!(verdicts(&gates), ["forbidden", "forbidden"]);
+    assert_eq!(verdicts(gates), ["forbidden", "forbidden"]);
     let elastic = gates.with(Feature::ElasticJobSet, true);
-    assert_eq!(verdicts(&elastic), ["allowed", "allowed"]);
+    assert_eq!(verdicts(elastic), ["allowed", "allowed"]);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn what_the_file_does_not_name_stays() {
     let new = edited(&live, &stored());
     assert_eq!(new, live);
     assert!(
-        compare(&live, &new, &FeatureGates::default())
+        compare(&live, &new, FeatureGates::default())
             .unwrap()
             .judged
             .is_empty()
@@ -127,7 +127,7 @@ fn consequences_are_what_the_plan_does_because_of_the_edit() {
         .collect();
     let now = Timestamp::UNIX_EPOCH;
     let shown = |live: &JobSet, new: &JobSet, around: &Surroundings| -> Vec<String> {
-        consequences(live, new, around, &gates, now)
+        consequences(live, new, around, gates, now)
             .iter()
             .map(|c| format!("{} {} {}", c.action, c.kind, c.name))
             .collect()

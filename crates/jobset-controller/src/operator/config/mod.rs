@@ -113,6 +113,7 @@ pub(crate) struct Metrics {
 }
 
 /// The health probes.
+#[expect(clippy::struct_field_names, reason = "the file's names")]
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Health {

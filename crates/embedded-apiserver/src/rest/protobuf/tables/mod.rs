@@ -13,6 +13,7 @@ mod pod_status;
 mod reference;
 mod service;
 mod volume;
+mod webhook;
 
 use super::field::Message;
 
@@ -26,6 +27,12 @@ pub(crate) fn find(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("v1", "Service") => &service::SERVICE,
         ("v1", "ServiceAccount") => &config::SERVICE_ACCOUNT,
         ("batch/v1", "Job") => &job::JOB,
+        ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration") => {
+            &webhook::MUTATING_WEBHOOK_CONFIGURATION
+        }
+        ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration") => {
+            &webhook::VALIDATING_WEBHOOK_CONFIGURATION
+        }
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => {
             &access::SELF_SUBJECT_ACCESS_REVIEW
         }
