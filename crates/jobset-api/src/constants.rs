@@ -79,6 +79,9 @@ pub const NO_SCHEDULE_TAINT_KEY: &str = "alpha.jobset.sigs.k8s.io/no-schedule";
 pub const IN_PLACE_RESTART_ATTEMPT_KEY: &str = "jobset.sigs.k8s.io/in-place-restart-attempt";
 /// JobSet annotation by whose presence the agent bypasses its barrier.
 pub const DISABLE_IN_PLACE_RESTART_KEY: &str = "jobset.sigs.k8s.io/disable-in-place-restart";
+/// Annotation on Jobs and Pods: `status.executionAttempts` when they last began to run (gate
+/// `ExecutionAttemptsTracking`).
+pub const EXECUTION_ATTEMPT_KEY: &str = "jobset.sigs.k8s.io/execution-attempt";
 /// Pod label holding the Pod's priority in decimal.
 pub const PRIORITY_KEY: &str = "jobset.sigs.k8s.io/priority";
 /// Annotation that Kubernetes' Job controller puts on Pods of Indexed Jobs.
@@ -154,6 +157,8 @@ pub mod reasons {
     /// [`EXCLUSIVE_PLACEMENT_UNAVAILABLE`](super::EXCLUSIVE_PLACEMENT_UNAVAILABLE) = False.
     pub const EXCLUSIVE_PLACEMENT_AVAILABLE: &str = "ExclusivePlacementAvailable";
 
+    /// Of [`FAILED`](super::FAILED): the JobSet was active for longer than its deadline.
+    pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
     /// Reason of [`RESTARTING_JOBSET`](super::RESTARTING_JOBSET) = True when the named rule
     /// matched.
     pub fn failure_policy_rule(rule_name: &str) -> String {
@@ -173,6 +178,8 @@ pub mod messages {
     /// With [`REACHED_MAX_RESTARTS`](super::reasons::REACHED_MAX_RESTARTS); takes the suffix
     /// except for in-place restarts.
     pub const REACHED_MAX_RESTARTS: &str = "jobset failed due to reaching max number of restarts";
+    /// With [`DEADLINE_EXCEEDED`](super::reasons::DEADLINE_EXCEEDED).
+    pub const DEADLINE_EXCEEDED: &str = "jobset was active longer than its deadline";
     /// With [`SUSPENDED_JOBS`](super::reasons::SUSPENDED_JOBS) and
     /// [`JOBSET_SUSPENDED`](super::reasons::JOBSET_SUSPENDED).
     pub const JOBSET_SUSPENDED: &str = "jobset is suspended";
@@ -241,6 +248,9 @@ pub mod events {
     pub const HEADLESS_SERVICE_CREATION_FAILED: &str = "HeadlessServiceCreationFailed";
     /// At once: a claim could not be created.
     pub const PVC_CREATION_FAILED: &str = "PVCCreationFailed";
+
+    /// At once: a resumed Job was refused the resources of its template.
+    pub const FAILED_RESOURCE_PROPAGATION: &str = "FailedResourcePropagation";
 
     /// Reason of the event that tells of an applied failure policy action.
     pub fn failure_policy_action(action: &FailurePolicyAction) -> String {

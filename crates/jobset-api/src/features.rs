@@ -19,6 +19,12 @@ pub enum Feature {
     ElasticJobSet,
     /// The `tls` section of the controller's configuration.
     TlsOptions,
+    /// `status.executionAttempts`: restarts and resumptions are counted.
+    ExecutionAttemptsTracking,
+    /// Requests and limits of containers may change while a JobSet is suspended.
+    MutablePodResourcesForSuspendedJobSets,
+    /// `spec.activeDeadlineSeconds` and `status.startTime`.
+    JobSetActiveDeadlineSeconds,
 }
 
 /// How mature a gated behaviour is.
@@ -61,7 +67,7 @@ const ALL_ALPHA: &str = "AllAlpha";
 const ALL_BETA: &str = "AllBeta";
 
 /// Every gate, in the order of [`Feature`].
-const TABLE: [FeatureInfo; 4] = [
+const TABLE: [FeatureInfo; 7] = [
     FeatureInfo {
         feature: Feature::InPlaceRestart,
         name: "InPlaceRestart",
@@ -89,6 +95,27 @@ const TABLE: [FeatureInfo; 4] = [
         stage: Stage::Ga,
         default: true,
         locked: true,
+    },
+    FeatureInfo {
+        feature: Feature::ExecutionAttemptsTracking,
+        name: "ExecutionAttemptsTracking",
+        stage: Stage::Alpha,
+        default: false,
+        locked: false,
+    },
+    FeatureInfo {
+        feature: Feature::MutablePodResourcesForSuspendedJobSets,
+        name: "MutablePodResourcesForSuspendedJobSets",
+        stage: Stage::Alpha,
+        default: false,
+        locked: false,
+    },
+    FeatureInfo {
+        feature: Feature::JobSetActiveDeadlineSeconds,
+        name: "JobSetActiveDeadlineSeconds",
+        stage: Stage::Alpha,
+        default: false,
+        locked: false,
     },
 ];
 
@@ -275,6 +302,9 @@ mod tests {
         assert!(!gates.enabled(Feature::InPlaceRestart));
         assert!(!gates.enabled(Feature::RestartJob));
         assert!(!gates.enabled(Feature::ElasticJobSet));
+        assert!(!gates.enabled(Feature::ExecutionAttemptsTracking));
+        assert!(!gates.enabled(Feature::MutablePodResourcesForSuspendedJobSets));
+        assert!(!gates.enabled(Feature::JobSetActiveDeadlineSeconds));
         assert!(gates.enabled(Feature::TlsOptions));
         assert_eq!(from(&[]).unwrap(), gates);
     }

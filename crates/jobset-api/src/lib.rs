@@ -10,6 +10,7 @@
 //! | [`resource`], [`types`], [`template`] | the object: [`JobSet`], its spec and status, the raw Job and claim templates inside it |
 //! | [`constants`] | labels, annotations, condition types, reasons, messages, event reasons |
 //! | [`names`] | names, hashes, indices and totals that follow from a JobSet |
+//! | [`recovery`] | optional behaviour that annotations ask for: back-off, refill, stuck Pods |
 //! | [`conditions`] | look-ups in `status.conditions` |
 //! | [`features`] | feature gates with their stages |
 //! | [`admission`], over [`defaulting`] and [`validation`] | what a new or changed object must be |
@@ -57,6 +58,7 @@ pub mod crd;
 pub mod defaulting;
 pub mod features;
 pub mod names;
+pub mod recovery;
 pub mod resource;
 pub mod template;
 mod text_enum;

@@ -8,7 +8,7 @@
 //!
 //! Comments of types and fields become their descriptions in the CRD.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
@@ -110,6 +110,13 @@ pub struct JobSetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ttl_seconds_after_finished: Option<i32>,
+
+    /// How many seconds the set may be active before it fails; needs the feature gate
+    /// JobSetActiveDeadlineSeconds. The time counts from status.startTime and does not run while
+    /// the set is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub active_deadline_seconds: Option<i64>,
 
     /// Volume claims that are created for the set and shared by its Pods.
     #[serde(
@@ -527,6 +534,51 @@ pub struct JobSetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub current_in_place_restart_attempt: Option<i32>,
+
+    /// How often the set has started anew, by a restart or a resumption; absent until the first
+    /// run, which is 0. Kept with the feature gate ExecutionAttemptsTracking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub execution_attempts: Option<i32>,
+
+    /// When the set began to be active; absent while it is suspended. Kept with the feature gate
+    /// JobSetActiveDeadlineSeconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// What restart back-off and a budget that refills have to remember. Kept only where annotations
+    /// of the set ask for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryStatus>,
+}
+
+/// What is remembered for the annotations x.jobset.sigs.k8s.io/restart-backoff and
+/// x.jobset.sigs.k8s.io/restart-budget-refill.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryStatus {
+    /// When the last restart was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_restart_time: Option<Time>,
+
+    /// Restarts, counted or not, of the set and of single Jobs, that had happened when the set was
+    /// last healthy for long enough.
+    #[serde(
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "is_zero"
+    )]
+    #[schemars(range(min = 0))]
+    pub healthy_restarts: i32,
+
+    /// Of those, the ones that had counted towards the maximum and do so no more.
+    #[serde(
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "is_zero"
+    )]
+    #[schemars(range(min = 0))]
+    pub forgiven_restarts: i32,
 }
 
 /// The state of one replicated job: how many of its Jobs are in which state.

@@ -34,6 +34,17 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("/podCertificate/user", "new in Kubernetes 1.37"),
     ("/serviceAccountToken/user", "new in Kubernetes 1.37"),
     ("/status/healthStatus", "new in Kubernetes 1.37"),
+    // Fields of our own, each behind a gate or an annotation.
+    (
+        "/spec/activeDeadlineSeconds",
+        "gate JobSetActiveDeadlineSeconds",
+    ),
+    ("/status/startTime", "gate JobSetActiveDeadlineSeconds"),
+    (
+        "/status/executionAttempts",
+        "gate ExecutionAttemptsTracking",
+    ),
+    ("/status/recovery", "restart back-off and refilled budgets"),
 ];
 
 /// One difference.

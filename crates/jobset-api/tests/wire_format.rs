@@ -54,6 +54,7 @@ fn everything() -> Value {
             "coordinator": {"replicatedJob": "driver", "jobIndex": 0, "podIndex": 1},
             "managedBy": "a/b",
             "ttlSecondsAfterFinished": 0,
+            "activeDeadlineSeconds": 1,
             "volumeClaimPolicies": [{
                 "templates": [{"metadata": {"name": "d"}, "spec": {"new": 1}}],
                 "retentionPolicy": {"whenDeleted": "Retain"},
@@ -73,6 +74,12 @@ fn everything() -> Value {
             }],
             "previousInPlaceRestartAttempt": 0,
             "currentInPlaceRestartAttempt": 1,
+            "executionAttempts": 0,
+            "startTime": "2026-01-02T03:04:05Z",
+            "recovery": {
+                "lastRestartTime": "2026-01-02T03:04:05Z", "healthyRestarts": 2,
+                "forgivenRestarts": 1,
+            },
         },
     })
 }

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use jobset_api::constants;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
@@ -27,7 +29,7 @@ use crate::reconcile::Reconciler;
 use crate::requests::{self, Requests};
 use crate::stats::Stats;
 use crate::watch::Watches;
-use crate::watched::{WatchedJob, WatchedJobSet, WatchedName};
+use crate::watched::{WatchedJob, WatchedJobSet, WatchedName, WatchedPod};
 
 /// Share of a processor that one JobSet's bursts of child events may take, as time between two
 /// looks per child looked at.
@@ -115,7 +117,7 @@ impl Controller {
         } = self;
         let placement = placement.unwrap_or_else(|| Placement::new(reading.clone(), &options));
         let queue = Arc::new(Queue::counted(options.seed, stats.queue().clone()));
-        let index = Arc::new(Index::default());
+        let index = Arc::new(Index::new(options.planning()));
         let requests = Arc::new(Requests::new(
             client,
             stats.clone(),
@@ -161,6 +163,7 @@ impl Controller {
             index: index.clone(),
             queue: queue.clone(),
             stats: stats.clone(),
+            start_time_matters: AtomicBool::new(false),
         };
         let reconciler = Arc::new(Reconciler {
             index,
@@ -169,7 +172,7 @@ impl Controller {
             executor,
             recorder,
             stats: stats.clone(),
-            gates: options.gates,
+            planning: options.planning(),
             pod_webhook: options.pod_webhook,
             clock: options.clock.clone(),
             status_interval: options.status_interval,
@@ -222,7 +225,8 @@ impl Controller {
     }
 }
 
-/// Starts the four watches. The future resolves when each has completed its first list.
+/// Starts the watches. The future resolves when each has completed its first list, but for the one
+/// of Pods, which begins only when some JobSet needs it.
 fn start_watches(
     client: &Client,
     namespace: Option<&str>,
@@ -260,6 +264,7 @@ fn start_watches(
                 claims,
             ),
     );
+    tasks.spawn(follow_pods(watches.clone(), api(client, namespace)));
     let complete = async move {
         jobsets_ready.await?;
         jobs_ready.await?;
@@ -267,6 +272,19 @@ fn start_watches(
         claims_ready.await
     };
     (tasks, complete)
+}
+
+/// Follows the Pods of JobSets from the moment on at which some JobSet needs that.
+async fn follow_pods(watches: Watches, api: Api<WatchedPod>) {
+    tokio::select! {
+        () = watches.index.pods_are_wanted() => {}
+        () = watches.shutdown.cancelled() => return,
+    }
+    tracing::info!("a JobSet needs its Pods to be watched");
+    let of_jobsets = watcher::Config::default().labels(constants::JOBSET_NAME_KEY);
+    // The JobSets that wait for the first list are woken by it.
+    let (ready, _) = oneshot::channel();
+    watches.follow(api, of_jobsets, ready).await;
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>

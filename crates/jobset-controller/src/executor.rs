@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
@@ -43,6 +44,8 @@ pub(crate) struct Executor {
     pub(crate) index: Arc<Index>,
     pub(crate) queue: Arc<Queue<Key>>,
     pub(crate) stats: Arc<Stats>,
+    /// The server wants a Job's start time to be cleared before it takes new directives.
+    pub(crate) start_time_matters: AtomicBool,
 }
 
 /// How the steps of a plan went.
@@ -117,7 +120,7 @@ impl Executor {
                     let line = describe(&action, &error);
                     if let Some(reason) = action.failure_event() {
                         let told = match &action {
-                            Action::CreateJob { .. } => line.clone(),
+                            Action::CreateJob { .. } | Action::ResumeJob { .. } => line.clone(),
                             _ => error,
                         };
                         notes.entry(reason).or_default().push(told);
@@ -176,18 +179,10 @@ impl Executor {
                 self.patch_job(jobset, name, uid, false, PatchKind::Merge, &patch)
                     .await
             }
-            Action::ResumeJob {
-                name,
-                uid,
-                clear_start_time,
-                patch,
-            } => {
-                if *clear_start_time {
-                    let clear = Action::clear_start_time_patch(uid);
-                    self.patch_job(jobset, name, uid, true, PatchKind::Merge, &clear)
-                        .await?;
-                }
-                self.patch_job(jobset, name, uid, false, PatchKind::StrategicMerge, patch)
+            Action::ResumeJob { .. } => self.resume_job(jobset, action).await,
+            Action::ScaleJob { name, uid, pods } => {
+                let patch = Action::scale_patch(uid, *pods);
+                self.patch_job(jobset, name, uid, false, PatchKind::Merge, &patch)
                     .await
             }
             Action::CreateService { name, body } => {
@@ -202,6 +197,11 @@ impl Executor {
                     .create_or_get(Resource::Claims, namespace, name, body)
                     .await?;
                 self.wake(self.index.wrote_claim(&claim));
+                Ok(())
+            }
+            Action::RemovePod { name, uid } => {
+                let answer = self.requests.remove_pod(namespace, name, uid).await;
+                gone_is_done(answer)?;
                 Ok(())
             }
             Action::DeleteJobSet {
@@ -336,6 +336,47 @@ impl Executor {
         Ok(())
     }
 
+    /// Starts a suspended Job, with one write where the server allows it.
+    ///
+    /// New scheduling directives are accepted by API servers before Kubernetes 1.36 only while the
+    /// Job has no start time, by later ones only once the Job controller has marked it as suspended.
+    /// Which one this is shows the first time it matters, and is remembered.
+    async fn resume_job(&self, jobset: &JobSet, action: &Action) -> Result<(), Attempt> {
+        let Action::ResumeJob {
+            name,
+            uid,
+            clear_start_time,
+            marked,
+            patch,
+            ..
+        } = action
+        else {
+            return Ok(());
+        };
+        let resume = || self.patch_job(jobset, name, uid, false, PatchKind::StrategicMerge, patch);
+        let clear = Action::clear_start_time_patch(uid);
+        let clear = || self.patch_job(jobset, name, uid, true, PatchKind::Merge, &clear);
+
+        let cautious = !marked || self.start_time_matters.load(Ordering::Relaxed);
+        if *clear_start_time && cautious {
+            clear().await?;
+        }
+        let refusal = match resume().await {
+            Err(Attempt::Request(error)) if error.is_invalid() => error,
+            other => return other,
+        };
+        if *clear_start_time && !cautious {
+            clear().await?;
+            resume().await?;
+            self.start_time_matters.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        if !marked {
+            return Err(Attempt::NotYet(refusal.to_string()));
+        }
+        Err(refusal.into())
+    }
+
     async fn patch_job(
         &self,
         jobset: &JobSet,
@@ -409,8 +450,10 @@ fn describe(action: &Action, error: &str) -> String {
         Action::DeleteJob { .. } => format!("job \"{name}\" not deleted: {error}"),
         Action::SuspendJob { .. } => format!("job \"{name}\" not suspended: {error}"),
         Action::ResumeJob { .. } => format!("job \"{name}\" not resumed: {error}"),
+        Action::ScaleJob { .. } => format!("job \"{name}\" not scaled: {error}"),
         Action::CreateService { .. } => format!("service \"{name}\" not created: {error}"),
         Action::CreateClaim { .. } => format!("claim \"{name}\" not created: {error}"),
+        Action::RemovePod { .. } => format!("pod \"{name}\" not removed: {error}"),
         Action::DeleteJobSet { .. } => format!("expired JobSet not deleted: {error}"),
     }
 }

@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jobset_api::{JobSet, names};
-use jobset_core::{ChildJob, ServiceState};
+use jobset_core::{ChildJob, ChildPod, PlanOptions, ServiceState, wants_pods};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::expectations::Expectations;
@@ -59,6 +60,8 @@ pub(crate) struct Snapshot {
     pub(crate) service: ServiceState,
     /// Of the claims this JobSet wants, those that exist.
     pub(crate) claims: BTreeSet<String>,
+    /// Its Pods, sorted by name, if they are needed and known.
+    pub(crate) pods: Option<Vec<Arc<ChildPod>>>,
     /// Own Jobs that the watch should have shown by now.
     pub(crate) overdue: Vec<String>,
     /// When the next own Job becomes overdue.
@@ -69,6 +72,9 @@ pub(crate) struct Snapshot {
 #[derive(Default)]
 pub(crate) struct Index {
     state: Mutex<State>,
+    planning: PlanOptions,
+    /// Whether some JobSet needs its Pods to be known. Once true, it stays so.
+    pods_wanted: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -81,6 +87,7 @@ struct State {
     expectations: Expectations,
     services: Names,
     claims: Names,
+    pods: pods::Pods,
     jobsets_passed: Revision,
     jobs_passed: Revision,
 }
@@ -119,6 +126,33 @@ pub(crate) trait Cache<K> {
 }
 
 impl Index {
+    /// An empty index for plans made with these options.
+    pub(crate) fn new(planning: PlanOptions) -> Self {
+        Self {
+            planning,
+            ..Self::default()
+        }
+    }
+
+    /// Resolves when the first JobSet appears that needs its Pods to be known.
+    pub(crate) async fn pods_are_wanted(&self) {
+        // The sender lives as long as this index, so waiting cannot fail.
+        let _ = self
+            .pods_wanted
+            .subscribe()
+            .wait_for(|wanted| *wanted)
+            .await;
+    }
+
+    fn note_wishes(&self, object: &WatchedJobSet) {
+        if let Ok(jobset) = &object.decoded
+            && !*self.pods_wanted.borrow()
+            && wants_pods(jobset, &self.planning)
+        {
+            self.pods_wanted.send_replace(true);
+        }
+    }
+
     /// The JobSet and all that is known of its children; `None` if it does not exist or cannot be
     /// decoded.
     pub(crate) fn snapshot(&self, key: &Key, patience: Duration) -> Option<Snapshot> {
@@ -148,6 +182,11 @@ impl Index {
             .map(|template| names::claim_name(template.name(), jobset.name()))
             .filter(|name| exists(&state.claims, name))
             .collect();
+        let pods = (state.pods.complete && wants_pods(&jobset, &self.planning)).then(|| {
+            let pods = state.pods.by_jobset.get(key);
+            pods.map(|pods| pods.values().cloned().collect())
+                .unwrap_or_default()
+        });
         let (overdue, next_overdue) =
             state
                 .expectations
@@ -157,6 +196,7 @@ impl Index {
             jobs,
             service,
             claims,
+            pods,
             overdue,
             next_overdue,
         })
@@ -403,6 +443,7 @@ impl Names {
 
 impl Cache<WatchedJobSet> for Index {
     fn apply(&self, object: WatchedJobSet) -> Concerned {
+        self.note_wishes(&object);
         let mut state = lock(&self.state);
         state.jobsets_passed = state.jobsets_passed.max(object.revision());
         state.apply_jobset(&object)
@@ -423,6 +464,9 @@ impl Cache<WatchedJobSet> for Index {
     }
 
     fn replace(&self, objects: Vec<WatchedJobSet>) -> Concerned {
+        for object in &objects {
+            self.note_wishes(object);
+        }
         let mut state = lock(&self.state);
         let present: HashSet<Key> = objects.iter().map(Key::of).collect();
         let gone: Vec<Key> = state
@@ -520,5 +564,6 @@ impl Cache<WatchedName<PersistentVolumeClaim>> for Index {
     }
 }
 
+mod pods;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobset_api::FeatureGates;
+use jobset_core::PlanOptions;
 use k8s_openapi::jiff::Timestamp;
 
 /// Settings of a [`Controller`](crate::Controller). The default is right for most clusters.
@@ -14,6 +15,15 @@ pub struct ControllerOptions {
     pub workers: usize,
     /// Feature gates, passed to the planner.
     pub gates: FeatureGates,
+    /// Decide about a Job's failure as soon as it is certain (condition `FailureTarget`), instead of
+    /// waiting for its last Pod to stop. Default false.
+    pub fast_failure_detection: bool,
+    /// A suspended JobSet that has never run gets its Jobs and its Service when it is resumed.
+    /// Default false.
+    pub lean_suspend: bool,
+    /// Apply `ttlSecondsAfterFinished` also to JobSets that another controller manages. Default
+    /// false.
+    pub clean_up_managed_elsewhere: bool,
     /// Whether new Pods pass through the Pod webhook. Where none runs, Jobs that need it for
     /// exclusive placement are not started. Default true.
     pub pod_webhook: bool,
@@ -42,11 +52,26 @@ pub struct ControllerOptions {
     pub seed: u64,
 }
 
+impl ControllerOptions {
+    /// What of this the planner is told.
+    pub(crate) fn planning(&self) -> PlanOptions {
+        PlanOptions {
+            gates: self.gates,
+            fast_failure_detection: self.fast_failure_detection,
+            lean_suspend: self.lean_suspend,
+            clean_up_managed_elsewhere: self.clean_up_managed_elsewhere,
+        }
+    }
+}
+
 impl Default for ControllerOptions {
     fn default() -> Self {
         Self {
             workers: 16,
             gates: FeatureGates::default(),
+            fast_failure_detection: false,
+            lean_suspend: false,
+            clean_up_managed_elsewhere: false,
             pod_webhook: true,
             namespace: None,
             max_in_flight: 50,

@@ -3,12 +3,13 @@
 //! Nothing is decided here; [`jobset_core::plan()`] does that. Whatever goes wrong, the JobSet is
 //! looked at again: after its back-off, or at once if something changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jobset_api::{FeatureGates, JobSet, constants};
-use jobset_core::{Observed, Terminal};
+use jobset_api::{JobSet, constants};
+use jobset_core::why::{self, Culprit};
+use jobset_core::{Observed, PlanOptions, Terminal, nodes_in_question};
 use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -25,6 +26,9 @@ use crate::stats::Stats;
 use crate::status::{Decision, decide};
 use crate::watched::{Identity as _, WatchedJob, WatchedJobSet};
 
+/// Decisions of one plan for which the Pods of the failed Job are listed.
+const MOST_LOOKED_INTO: usize = 10;
+
 /// Reconciles JobSets. See the module documentation.
 pub(crate) struct Reconciler {
     pub(crate) index: Arc<Index>,
@@ -33,7 +37,8 @@ pub(crate) struct Reconciler {
     pub(crate) executor: Executor,
     pub(crate) recorder: Recorder,
     pub(crate) stats: Arc<Stats>,
-    pub(crate) gates: FeatureGates,
+    /// How plans are made.
+    pub(crate) planning: PlanOptions,
     pub(crate) pod_webhook: bool,
     pub(crate) clock: Clock,
     pub(crate) status_interval: Duration,
@@ -94,14 +99,19 @@ impl Reconciler {
         if self.pod_webhook && jobset_core::placement::concerns(jobset) {
             self.placement_wanted.notify_one();
         }
-        let observed = Observed {
+        let mut observed = Observed {
             jobset,
             jobs: &snapshot.jobs,
             service: snapshot.service,
             claims: &snapshot.claims,
+            pods: snapshot.pods.as_deref(),
+            dead_nodes: &[],
             pod_webhook: self.pod_webhook,
         };
-        let mut plan = jobset_core::plan(&observed, &self.gates, self.clock.now());
+        let now = self.clock.now();
+        let dead_nodes = self.dead_among(nodes_in_question(&observed, now)).await;
+        observed.dead_nodes = &dead_nodes;
+        let mut plan = jobset_core::plan(&observed, &self.planning, now);
         self.warn(key, std::mem::take(&mut plan.warnings));
 
         let steps = std::mem::take(&mut plan.steps);
@@ -138,7 +148,9 @@ impl Reconciler {
                 Decision::Later(wait) => again = shorter(again, Some(wait)),
                 Decision::Write(patch) => match self.write_status(key, jobset, &patch).await {
                     Written::Done(resource_version) => {
-                        self.tell(jobset, resource_version, &settled.events);
+                        self.tell(jobset, resource_version.clone(), &settled.events);
+                        self.tell_decisions(key, jobset, resource_version, &plan.decisions)
+                            .await;
                         match settled.terminal {
                             Some(Terminal::Completed) => {
                                 self.stats.completed.add_one();
@@ -195,6 +207,52 @@ impl Reconciler {
             }
         }
         complete
+    }
+
+    /// Those of these nodes that are dead, as far as that can be found out.
+    async fn dead_among(&self, nodes: BTreeSet<String>) -> Vec<String> {
+        let mut dead = Vec::new();
+        for node in nodes {
+            match self.requests.node_is_dead(&node).await {
+                Ok(true) => dead.push(node),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(node, %error, "cannot look up a node"),
+            }
+        }
+        dead
+    }
+
+    /// Tells what the failure policy decided, and which container was to blame. The Jobs are deleted
+    /// only by the next plan, so their Pods are still there.
+    async fn tell_decisions(
+        &self,
+        key: &Key,
+        jobset: &JobSet,
+        resource_version: Option<String>,
+        decisions: &[why::Decision],
+    ) {
+        let about = reference(jobset, resource_version);
+        for (nth, decision) in decisions.iter().enumerate() {
+            let mut culprit = None;
+            if nth < MOST_LOOKED_INTO {
+                let namespace = jobset.namespace();
+                match self
+                    .requests
+                    .pods_of_job(namespace, &decision.job_uid)
+                    .await
+                {
+                    Ok(pods) => culprit = Culprit::first_of(&pods),
+                    Err(error) => {
+                        tracing::debug!(job = decision.job, %error, "cannot list the Pods");
+                    }
+                }
+            }
+            let line = decision.tell(culprit.as_ref());
+            tracing::warn!(jobset = %key, "failure policy: {line}");
+            let warning = jobset_core::EventType::Warning;
+            self.recorder
+                .publish(about.clone(), warning, why::EVENT_REASON, &line);
+        }
     }
 
     async fn write_status(&self, key: &Key, jobset: &JobSet, patch: &serde_json::Value) -> Written {

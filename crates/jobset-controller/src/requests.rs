@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Client;
 use kube::core::Status;
 use serde::de::DeserializeOwned;
@@ -140,6 +141,11 @@ impl RequestError {
         })
     }
 
+    /// 422: the object would not be acceptable.
+    pub(crate) fn is_invalid(&self) -> bool {
+        self.status().is_some_and(|status| status.code == 422)
+    }
+
     /// The server could not cope: too many requests, an internal error, unavailable, or no answer.
     pub(crate) fn is_overload(&self) -> bool {
         match self {
@@ -261,6 +267,69 @@ impl Requests {
             .await
     }
 
+    /// Deletes exactly the Pod with `uid`, without waiting for its node.
+    pub(crate) async fn remove_pod(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+    ) -> Result<Vec<u8>, RequestError> {
+        self.stats.count_request("delete", "pods");
+        let path = path(Resource::Pods, namespace, Some(name), false)?;
+        let body = encode(&json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": 0,
+            "preconditions": {"uid": uid},
+        }))?;
+        self.send(Method::DELETE, path, Some("application/json"), body)
+            .await
+    }
+
+    /// The Pods of one Job.
+    pub(crate) async fn pods_of_job(
+        &self,
+        namespace: &str,
+        job_uid: &str,
+    ) -> Result<Vec<Pod>, RequestError> {
+        #[derive(serde::Deserialize)]
+        struct List {
+            items: Vec<Pod>,
+        }
+        self.stats.count_request("list", "pods");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if job_uid.is_empty() || !job_uid.bytes().all(plain) {
+            return Err(RequestError::Invalid(format!("{job_uid:?} is no uid")));
+        }
+        let mut path = path(Resource::Pods, namespace, None, false)?;
+        // Writing to a String cannot fail.
+        let _ = write!(
+            path,
+            "?labelSelector=batch.kubernetes.io%2Fcontroller-uid%3D{job_uid}"
+        );
+        let list: List = decode(&self.send(Method::GET, path, None, Vec::new()).await?)?;
+        Ok(list.items)
+    }
+
+    /// Whether a node is gone, or has stopped to report.
+    pub(crate) async fn node_is_dead(&self, name: &str) -> Result<bool, RequestError> {
+        self.stats.count_request("get", "nodes");
+        check_segment(name)?;
+        let path = format!("/api/v1/nodes/{name}");
+        let answer = match self.send(Method::GET, path, None, Vec::new()).await {
+            Err(error) if error.is_not_found() => return Ok(true),
+            answer => answer?,
+        };
+        let node: Node = decode(&answer)?;
+        let conditions = node.status.and_then(|status| status.conditions);
+        let ready = conditions
+            .into_iter()
+            .flatten()
+            .find(|condition| condition.type_ == "Ready");
+        // A node that says it is not ready still speaks; its Pods may be running.
+        Ok(ready.is_some_and(|condition| condition.status == "Unknown"))
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -351,12 +420,7 @@ fn path(
     status: bool,
 ) -> Result<String, RequestError> {
     for segment in [Some(namespace), name].into_iter().flatten() {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
-        if segment.is_empty() || segment.starts_with('.') || !segment.bytes().all(plain) {
-            return Err(RequestError::Invalid(format!(
-                "{segment:?} cannot stand in a path"
-            )));
-        }
+        check_segment(segment)?;
     }
     let mut path = String::with_capacity(128);
     let plural = resource.plural();
@@ -369,6 +433,16 @@ fn path(
         path.push_str("/status");
     }
     Ok(path)
+}
+
+fn check_segment(segment: &str) -> Result<(), RequestError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    if segment.is_empty() || segment.starts_with('.') || !segment.bytes().all(plain) {
+        return Err(RequestError::Invalid(format!(
+            "{segment:?} cannot stand in a path"
+        )));
+    }
+    Ok(())
 }
 
 fn push_manager(path: &mut String) {

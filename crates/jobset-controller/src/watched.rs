@@ -12,10 +12,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use jobset_api::{JobSet, constants, defaulting};
-use jobset_core::ChildJob;
+use jobset_core::{ChildJob, ChildPod};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
-use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
@@ -67,6 +67,17 @@ pub(crate) struct WatchedName<K> {
     /// `None` for objects that are no JobSet's business.
     pub(crate) owner: Option<Owner>,
     kind: PhantomData<fn() -> K>,
+}
+
+/// A Pod and the JobSet that its label names. Whether it really belongs there is for the planner to
+/// find out.
+#[derive(Debug, Clone)]
+pub(crate) struct WatchedPod {
+    meta: ObjectMeta,
+    /// Value of the label `jobset.sigs.k8s.io/jobset-name`.
+    pub(crate) jobset: Option<String>,
+    /// The slim view. Shared: snapshots hold it while they are planned.
+    pub(crate) pod: Arc<ChildPod>,
 }
 
 /// A JobSet, or why it cannot be understood.
@@ -139,7 +150,7 @@ macro_rules! identity {
         }
     )+};
 }
-identity!([] WatchedJob, [K] WatchedName<K>, [] WatchedJobSet);
+identity!([] WatchedJob, [] WatchedPod, [K] WatchedName<K>, [] WatchedJobSet);
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
@@ -239,6 +250,49 @@ impl<'de> Deserialize<'de> for WatchedJob {
     }
 }
 
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct RawBoundPodSpec {
+    node_name: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for WatchedPod {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Raw {
+            metadata: ObjectMeta,
+            spec: RawBoundPodSpec,
+            status: Option<PodStatus>,
+        }
+        let raw = Raw::deserialize(deserializer)?;
+        let labels = raw.metadata.labels.as_ref();
+        let jobset = labels
+            .and_then(|labels| labels.get(constants::JOBSET_NAME_KEY))
+            .cloned();
+        let meta = ObjectMeta {
+            name: raw.metadata.name.clone(),
+            namespace: raw.metadata.namespace.clone(),
+            uid: raw.metadata.uid.clone(),
+            resource_version: raw.metadata.resource_version.clone(),
+            ..ObjectMeta::default()
+        };
+        let pod = Pod {
+            metadata: raw.metadata,
+            spec: Some(PodSpec {
+                node_name: raw.spec.node_name,
+                ..PodSpec::default()
+            }),
+            status: raw.status,
+        };
+        Ok(Self {
+            meta,
+            jobset,
+            pod: Arc::new(ChildPod::from_pod(&pod)),
+        })
+    }
+}
+
 impl<'de, K> Deserialize<'de> for WatchedName<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize, Default)]
@@ -309,7 +363,7 @@ pub(crate) trait BuiltIn: Resource<DynamicType = ()> {}
 impl BuiltIn for k8s_openapi::api::core::v1::Service {}
 impl BuiltIn for k8s_openapi::api::core::v1::PersistentVolumeClaim {}
 
-resource!([] WatchedJob as Job, [] WatchedJobSet as JobSet, [K: BuiltIn] WatchedName<K> as K);
+resource!([] WatchedJob as Job, [] WatchedPod as Pod, [] WatchedJobSet as JobSet, [K: BuiltIn] WatchedName<K> as K);
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,7 @@ pub(crate) struct Buckets<'a> {
     pub(crate) active: Vec<Child<'a>>,
     /// Jobs with condition Complete.
     pub(crate) successful: Vec<Child<'a>>,
-    /// Jobs with condition Failed.
+    /// Jobs with condition Failed, or bound for it where that is enough.
     pub(crate) failed: Vec<Child<'a>>,
 }
 
@@ -43,6 +43,7 @@ impl<'a> Buckets<'a> {
         draft: &mut Draft,
     ) -> Self {
         let targets = individual.then(|| job_restarts(roles, status));
+        let fast = draft.options.fast_failure_detection;
         let mut buckets = Self::default();
         for job in observed.jobs {
             draft.work.jobs += 1;
@@ -69,6 +70,7 @@ impl<'a> Buckets<'a> {
                 &mut buckets.previous
             } else {
                 match job.outcome_kind() {
+                    None if fast && job.failing.is_some() => &mut buckets.failed,
                     None => &mut buckets.active,
                     Some(OutcomeKind::Complete) => &mut buckets.successful,
                     Some(OutcomeKind::Failed) => &mut buckets.failed,

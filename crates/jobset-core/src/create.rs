@@ -12,7 +12,7 @@ use crate::draft::Draft;
 use crate::model::{Action, ChildJob, Observed, StepKind};
 use crate::pod_webhook::Withheld;
 use crate::roles::{Role, Roles};
-use crate::{depends_on, startup_policy};
+use crate::{depends_on, execution, startup_policy};
 
 /// Most Jobs that one plan creates. What is left over is planned again: a JobSet that asks for two
 /// billion Jobs must not take all memory before the first one is created.
@@ -94,6 +94,8 @@ struct Search<'a, 'o> {
     names: Option<HashSet<&'a str>>,
     /// Names planned in this pass.
     planned: HashSet<String>,
+    /// Number of the execution attempt, if Jobs are to carry it.
+    annotation: Option<(&'static str, serde_json::Value)>,
 }
 
 impl<'a, 'o> Search<'a, 'o> {
@@ -117,6 +119,7 @@ impl<'a, 'o> Search<'a, 'o> {
             taken,
             names: None,
             planned: HashSet::new(),
+            annotation: execution::annotation(draft),
         }
     }
 
@@ -162,7 +165,10 @@ impl<'a, 'o> Search<'a, 'o> {
                     restarts.map(<[i32]>::to_vec),
                 )
             });
-            let (name, body) = factory.build(index);
+            let (name, mut body) = factory.build(index);
+            if let Some(annotation) = &self.annotation {
+                execution::annotate(&mut body, annotation);
+            }
             draft.work.bodies += 1;
             self.planned.insert(name.clone());
             actions.push(Action::CreateJob { name, body });

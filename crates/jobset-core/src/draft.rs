@@ -7,7 +7,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::conditions::Change;
 use crate::model::{Action, Event, Plan, Step, StepKind, Terminal};
+use crate::options::PlanOptions;
 use crate::settle::{Effect, Settlement, What};
+use crate::why::Decision;
 use crate::work::Work;
 
 /// Warnings kept word for word; the rest is only counted.
@@ -24,19 +26,29 @@ pub(crate) struct Draft {
     warnings: Vec<String>,
     more_warnings: usize,
     error: Option<String>,
+    /// Decisions of the failure policy, in order.
+    pub(crate) decisions: Vec<Decision>,
+    /// How to plan.
+    pub(crate) options: PlanOptions,
     pub(crate) work: Work,
 }
 
 impl Draft {
-    pub(crate) fn new(stored: JobSetStatus, now: Timestamp) -> Self {
+    pub(crate) fn new(stored: JobSetStatus, options: PlanOptions, now: Timestamp) -> Self {
         Self {
             settlement: Settlement {
                 base: stored,
                 now,
                 ..Settlement::default()
             },
+            options,
             ..Self::default()
         }
+    }
+
+    /// The time of the plan.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.settlement.now
     }
 
     /// Status with what is certain so far.
@@ -57,7 +69,11 @@ impl Draft {
         }
         let continue_on_error = matches!(
             kind,
-            StepKind::DeletePrevious | StepKind::DeleteActive | StepKind::Suspend
+            StepKind::DeletePrevious
+                | StepKind::DeleteActive
+                | StepKind::Suspend
+                | StepKind::Scale
+                | StepKind::RemovePods
         );
         let index = self.steps.len();
         self.steps.push(Step {
@@ -139,6 +155,7 @@ impl Draft {
             terminal: settled.terminal,
             warnings: self.warnings,
             error: self.error,
+            decisions: self.decisions,
             settlement: self.settlement,
         };
         (plan, self.work)

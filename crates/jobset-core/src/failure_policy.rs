@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use jobset_api::constants::{self, events, messages, reasons};
-use jobset_api::{FailurePolicy, FailurePolicyAction, FailurePolicyRule, JobSetStatus};
+use jobset_api::{FailurePolicy, FailurePolicyAction, FailurePolicyRule, Feature, JobSetStatus};
 use regex::Regex;
 
 use crate::buckets::{self, Child};
@@ -13,6 +13,8 @@ use crate::model::{ChildJob, Event, EventType, JobOutcome, OutcomeKind, Terminal
 use crate::patterns;
 use crate::roles::Roles;
 use crate::targets::Targets;
+use crate::why::Decision;
+use crate::{deadline, execution};
 
 /// A rule with its patterns compiled. A pattern that does not compile is left out and never
 /// matches; the others still count.
@@ -32,13 +34,15 @@ pub(crate) fn decide(
     policy: Option<&FailurePolicy>,
     failed: &[Child<'_>],
     roles: &Roles<'_>,
-    individual: bool,
+    forgiven: i64,
     draft: &mut Draft,
 ) {
+    let individual = draft.options.enabled(Feature::RestartJob);
     let mut open = by_time(failed);
     draft.work.jobs += open.len() as u64;
     let Some(policy) = policy else {
         if let Some(first) = open.first() {
+            told("the JobSet fails", None, first.job, draft);
             fail(
                 reasons::FAILED_JOBS,
                 messages::FAILED_JOBS,
@@ -49,7 +53,7 @@ pub(crate) fn decide(
         return;
     };
     let rules = compile(policy, draft);
-    let mut budget = Budget::new(policy, individual, draft.status());
+    let mut budget = Budget::new(policy, individual, forgiven, draft.status());
     for rule in &rules {
         let mut left = Vec::new();
         for child in open {
@@ -94,9 +98,9 @@ fn by_time<'a>(failed: &[Child<'a>]) -> Vec<Child<'a>> {
 }
 
 fn failure(job: &ChildJob) -> Option<&JobOutcome> {
-    job.outcome
-        .as_ref()
-        .filter(|outcome| outcome.kind == OutcomeKind::Failed)
+    // A failed Job without that outcome is one that is bound to fail.
+    let outcome = job.outcome.as_ref().or(job.failing.as_ref());
+    outcome.filter(|outcome| outcome.kind == OutcomeKind::Failed)
 }
 
 fn compile<'p>(policy: &'p FailurePolicy, draft: &mut Draft) -> Vec<Rule<'p>> {
@@ -156,7 +160,7 @@ enum Reach {
 
 /// What is left of the restarts, while actions are applied one after the other.
 struct Budget {
-    /// Limit of counted restarts.
+    /// Limit of counted restarts: the policy's and those forgiven.
     max: i64,
     /// Counted restarts of single Jobs; 0 without the gate `RestartJob`.
     singles: i64,
@@ -165,11 +169,11 @@ struct Budget {
 }
 
 impl Budget {
-    fn new(policy: &FailurePolicy, individual: bool, status: &JobSetStatus) -> Self {
+    fn new(policy: &FailurePolicy, individual: bool, forgiven: i64, status: &JobSetStatus) -> Self {
         let entries = || status.replicated_jobs_status.iter();
         let counted = entries().flat_map(|entry| &entry.job_restarts_count_towards_max);
         Self {
-            max: i64::from(policy.max_restarts()),
+            max: i64::from(policy.max_restarts()).saturating_add(forgiven),
             singles: if individual {
                 counted.map(|n| i64::from(*n)).sum()
             } else {
@@ -194,6 +198,7 @@ impl Budget {
         let job = child.job;
         match action {
             A::FailJobSet => {
+                told(action.as_str(), rule, job, draft);
                 fail(
                     reasons::FAIL_JOBSET_ACTION,
                     &messages::applying_action(action),
@@ -202,6 +207,7 @@ impl Budget {
                 );
             }
             A::RestartJobSet if self.used_up(draft.status()) => {
+                told(NO_RESTART_LEFT, rule, job, draft);
                 fail(
                     reasons::REACHED_MAX_RESTARTS,
                     messages::REACHED_MAX_RESTARTS,
@@ -210,6 +216,7 @@ impl Budget {
                 );
             }
             A::RestartJobSet | A::RestartJobSetAndIgnoreMaxRestarts => {
+                told(action.as_str(), rule, job, draft);
                 restart_all(action, rule, job, draft);
             }
             A::RestartJob | A::RestartJobAndIgnoreMaxRestarts => {
@@ -226,10 +233,12 @@ impl Budget {
                         self.apply(&A::RestartJobSet, rule, child, roles, draft);
                     }
                     Ok(_) if *action == A::RestartJob && self.used_up(draft.status()) => {
+                        told(NO_RESTART_LEFT, rule, job, draft);
                         let message = messages::REACHED_MAX_RESTARTS;
                         fail(reasons::REACHED_MAX_RESTARTS, message, job, draft);
                     }
                     Ok(place) => {
+                        told(action.as_str(), rule, job, draft);
                         self.restart_one(action, place, job, draft);
                         return Reach::Job;
                     }
@@ -316,6 +325,8 @@ fn restart_all(
         }
         true
     });
+    execution::restarted(draft);
+    deadline::restarted(draft.now(), draft);
     let reason = rule.map_or_else(
         || reasons::DEFAULT_FAILURE_POLICY.to_owned(),
         |rule| reasons::failure_policy_rule(&rule.name),
@@ -326,6 +337,24 @@ fn restart_all(
         Change::warning(constants::RESTARTING_JOBSET, &reason, &message),
     );
     draft.event_always(warning(events::failure_policy_action(action), &message));
+}
+
+/// What is done instead of a restart when none is left.
+const NO_RESTART_LEFT: &str = "the JobSet fails, because no restart is left";
+
+/// Remembers the decision, to be told once it is stored.
+fn told(action: &str, rule: Option<&FailurePolicyRule>, job: &ChildJob, draft: &mut Draft) {
+    let failure = failure(job);
+    let decision = Decision {
+        attempt: draft.status().restarts,
+        rule: rule.map(|rule| rule.name.clone()),
+        action: action.to_owned(),
+        job: job.name.clone(),
+        job_uid: job.uid.clone(),
+        reason: failure.map(|f| f.reason.clone()).unwrap_or_default(),
+        message: failure.map(|f| f.message.clone()).unwrap_or_default(),
+    };
+    draft.decisions.push(decision);
 }
 
 /// A per-Job restart counter.
@@ -346,10 +375,15 @@ fn bump(list: &mut Vec<i32>, place: &Place) {
     }
 }
 
-/// The JobSet fails for good.
+/// The JobSet fails for good because of this Job.
 fn fail(reason: &str, message: &str, job: &ChildJob, draft: &mut Draft) {
     let message = messages::with_first_failed_job(message, &job.name);
-    draft.condition_after(None, Change::warning(constants::FAILED, reason, &message));
+    end(reason, &message, draft);
+}
+
+/// The JobSet fails for good.
+pub(crate) fn end(reason: &str, message: &str, draft: &mut Draft) {
+    draft.condition_after(None, Change::warning(constants::FAILED, reason, message));
     draft.condition_after(
         None,
         Change::cleared(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jobset_api::{Feature, FeatureGates, JobSet, JobSetStatus};
+use jobset_api::{Feature, JobSet, JobSetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -14,8 +14,9 @@ use crate::draft::Draft;
 use crate::model::{
     Action, ChildJob, JobOutcome, Observed, OutcomeKind, Plan, ServiceState, StepKind,
 };
+use crate::pods::ChildPod;
 use crate::roles::Roles;
-use crate::{Work, create, plan_counted};
+use crate::{PlanOptions, Work, create, plan_counted};
 
 /// The moment at which tests happen.
 pub(crate) fn now() -> Timestamp {
@@ -135,8 +136,10 @@ pub(crate) struct World {
     pub(crate) jobs: Vec<Arc<ChildJob>>,
     pub(crate) service: ServiceState,
     pub(crate) claims: BTreeSet<String>,
+    pub(crate) pods: Option<Vec<Arc<ChildPod>>>,
+    pub(crate) dead_nodes: Vec<String>,
+    pub(crate) options: PlanOptions,
     pub(crate) pod_webhook: bool,
-    pub(crate) gates: FeatureGates,
     pub(crate) now: Timestamp,
 }
 
@@ -147,14 +150,21 @@ impl World {
             jobs: Vec::new(),
             service: ServiceState::Exists,
             claims: BTreeSet::new(),
+            pods: None,
+            dead_nodes: Vec::new(),
+            options: PlanOptions::default(),
             pod_webhook: true,
-            gates: FeatureGates::default(),
             now: now(),
         }
     }
 
     pub(crate) fn jobs(mut self, jobs: impl IntoIterator<Item = ChildJob>) -> Self {
         self.jobs = jobs.into_iter().map(Arc::new).collect();
+        self
+    }
+
+    pub(crate) fn pods(mut self, pods: impl IntoIterator<Item = ChildPod>) -> Self {
+        self.pods = Some(pods.into_iter().map(Arc::new).collect());
         self
     }
 
@@ -169,7 +179,7 @@ impl World {
     }
 
     pub(crate) fn gate(mut self) -> Self {
-        self.gates = self.gates.with(Feature::RestartJob, true);
+        self.options.gates = self.options.gates.with(Feature::RestartJob, true);
         self
     }
 
@@ -185,24 +195,26 @@ impl World {
             jobs: &self.jobs,
             service: self.service,
             claims: &self.claims,
+            pods: self.pods.as_deref(),
+            dead_nodes: &self.dead_nodes,
             pod_webhook: self.pod_webhook,
         }
     }
 
     pub(crate) fn plan(&self) -> Plan {
-        plan_counted(&self.observed(), &self.gates, self.now).0
+        plan_counted(&self.observed(), &self.options, self.now).0
     }
 
     pub(crate) fn work(&self) -> Work {
-        plan_counted(&self.observed(), &self.gates, self.now).1
+        plan_counted(&self.observed(), &self.options, self.now).1
     }
 
     /// The Jobs that are missing, whatever the policies would say first.
     pub(crate) fn constructed(&self) -> Vec<(String, Value)> {
         let observed = self.observed();
         let status = self.jobset.status.clone().unwrap_or_default();
-        let individual = self.gates.enabled(Feature::RestartJob);
-        let mut draft = Draft::new(status.clone(), self.now);
+        let individual = self.options.enabled(Feature::RestartJob);
+        let mut draft = Draft::new(status.clone(), self.options, self.now);
         let roles = Roles::of(&self.jobset);
         let buckets = Buckets::sort(&observed, &roles, &status, individual, &mut draft);
         let counts = Counts::of(&buckets, &roles, &mut draft);
@@ -225,8 +237,8 @@ impl World {
     /// Names by bucket: previous, active, successful, failed.
     pub(crate) fn buckets(&self) -> [Vec<String>; 4] {
         let status = self.jobset.status.clone().unwrap_or_default();
-        let individual = self.gates.enabled(Feature::RestartJob);
-        let mut draft = Draft::new(status.clone(), self.now);
+        let individual = self.options.enabled(Feature::RestartJob);
+        let mut draft = Draft::new(status.clone(), self.options, self.now);
         let roles = Roles::of(&self.jobset);
         let b = Buckets::sort(&self.observed(), &roles, &status, individual, &mut draft);
         [b.previous, b.active, b.successful, b.failed]

@@ -12,15 +12,23 @@
 //! 1. A JobSet that is being deleted, or is managed by another controller, is left alone.
 //! 2. `buckets`: every Job is of a *previous* attempt, *active*, *successful* or *failed*.
 //! 3. `counts`: the numbers of each replicated job, for the status and for all that follows.
-//! 4. A finished JobSet: delete what still runs, then `ttl`. The end.
-//! 5. Delete Jobs of previous attempts.
-//! 6. All Jobs ready: a restart is over.
-//! 7. `failure_policy`, if any Job failed. The end: it changes the status and nothing else.
-//! 8. `success_policy`, if any Job succeeded. If it is satisfied, the end.
-//! 9. `suspend`, if asked for, before anything that can fail for other reasons.
-//! 10. `pod_webhook`: where none runs, what would need it is held back; then `service`, `claims`.
-//! 11. `create`: missing Jobs, as `depends_on` and `startup_policy` allow; `construct` builds them.
-//! 12. `resume`: suspended Jobs of a running JobSet.
+//! 4. `stuck`: Pods that do not go, where that is asked for.
+//! 5. A finished JobSet: delete what still runs, then `ttl`. The end.
+//! 6. Delete Jobs of previous attempts.
+//! 7. All Jobs ready: a restart is over, and after a while `recovery` forgives it.
+//! 8. `deadline`: the JobSet fails when its time is over, unless it has succeeded.
+//! 9. `failure_policy`, if any Job failed. The end: it changes the status and nothing else.
+//! 10. `success_policy`, if any Job succeeded. If it is satisfied, the end.
+//! 11. `in_place`: the attempts of Pods whose containers restart together.
+//! 12. `suspend`, if asked for, before anything that can fail for other reasons.
+//! 13. `execution`: a resumption is counted before it happens.
+//! 14. `pod_webhook`: where none runs, what would need it is held back; then `service`, `claims`.
+//! 15. `elastic`: unfinished Jobs follow the size in their template.
+//! 16. `create`: missing Jobs, as `depends_on`, `startup_policy` and the back-off of `recovery`
+//!     allow; `construct` builds them.
+//! 17. `resume`: suspended Jobs of a running JobSet.
+//!
+//! `why` says in one line what a decision was about.
 //!
 //! [`render`] is beside it: all objects of a JobSet at once, for people who want to see them first.
 //!
@@ -55,34 +63,46 @@ mod conditions;
 mod construct;
 mod counts;
 mod create;
+mod deadline;
 mod depends_on;
 mod draft;
+mod elastic;
+mod execution;
 mod failure_policy;
 #[cfg(test)]
 mod fixtures;
+mod in_place;
 pub mod model;
 pub mod note;
 mod observed;
+mod options;
 mod patterns;
 pub mod placement;
 mod plan;
 mod pod_webhook;
+mod pods;
+mod recovery;
 mod render;
 mod resume;
 mod roles;
 mod service;
 mod settle;
 mod startup_policy;
+mod stuck;
 mod success_policy;
 mod suspend;
 mod targets;
 mod ttl;
+pub mod why;
 mod work;
 
 pub use create::MAX_CREATIONS;
 pub use model::*;
-pub use plan::{plan, plan_counted};
+pub use options::PlanOptions;
+pub use plan::{plan, plan_counted, wants_pods};
 pub use pod_webhook::needs_pod_webhook;
+pub use pods::{ChildPod, PodPhase};
 pub use render::{Rendered, RenderedRole, Wait, render};
 pub use settle::Settled;
+pub use stuck::nodes_in_question;
 pub use work::Work;

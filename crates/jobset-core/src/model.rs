@@ -8,6 +8,7 @@ use serde_json::Value;
 
 pub use crate::observed::{ChildJob, JobOutcome, Observed, OutcomeKind, ServiceState};
 use crate::settle::Settlement;
+use crate::why::Decision;
 
 /// Everything to do for one JobSet at one moment.
 ///
@@ -33,6 +34,9 @@ pub struct Plan {
     /// Something that only a changed object or another try can mend; retry with back-off. The
     /// steps and the status are still to be carried out.
     pub error: Option<String>,
+    /// What the failure policy decided, to be told after the status write succeeded, in addition to
+    /// the events.
+    pub decisions: Vec<Decision>,
     pub(crate) settlement: Settlement,
 }
 
@@ -52,6 +56,8 @@ pub struct Step {
 /// What a [`Step`] is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StepKind {
+    /// Remove Pods that do not go because their node is dead.
+    RemovePods,
     /// Delete what a finished JobSet still runs.
     DeleteActive,
     /// Delete Jobs of an earlier attempt.
@@ -62,6 +68,8 @@ pub enum StepKind {
     Service,
     /// Create claims of the volume claim policies.
     Claims,
+    /// Change the size of unfinished Jobs.
+    Scale,
     /// Create missing Jobs.
     CreateJobs,
     /// Start suspended Jobs of a running JobSet.
@@ -123,11 +131,26 @@ pub enum Action {
         name: String,
         /// Precondition: exactly this incarnation (part of the patch).
         uid: String,
-        /// First set `status.startTime` to null with [`Action::clear_start_time_patch`] on the
-        /// `status` subresource: the API refuses new scheduling directives otherwise.
+        /// `status.startTime` is set. API servers before Kubernetes 1.36 then refuse new scheduling
+        /// directives (422) until it is set to null with [`Action::clear_start_time_patch`] on the
+        /// `status` subresource.
         clear_start_time: bool,
+        /// The Job has condition `Suspended`. Without it, later API servers refuse new scheduling
+        /// directives (422); that passes by itself.
+        marked: bool,
+        /// The patch carries resources of containers, which the server may refuse to change.
+        resources: bool,
         /// Strategic merge patch of the Job.
         patch: Value,
+    },
+    /// Set `spec.parallelism` and `spec.completions` with [`Action::scale_patch`] as merge patch.
+    ScaleJob {
+        /// Name of the Job.
+        name: String,
+        /// Precondition: exactly this incarnation (part of the patch).
+        uid: String,
+        /// Pods that the Job shall have.
+        pods: i32,
     },
     /// Create the headless Service.
     CreateService {
@@ -143,6 +166,14 @@ pub enum Action {
         name: String,
         /// The whole object.
         body: Value,
+    },
+    /// Delete a Pod at once, with a grace period of zero. "Not found" is success, and so is a uid
+    /// mismatch.
+    RemovePod {
+        /// Name of the Pod.
+        name: String,
+        /// Precondition: exactly this incarnation.
+        uid: String,
     },
     /// Delete the JobSet itself.
     DeleteJobSet {
@@ -164,8 +195,10 @@ impl Action {
             | Self::DeleteJob { name, .. }
             | Self::SuspendJob { name, .. }
             | Self::ResumeJob { name, .. }
+            | Self::ScaleJob { name, .. }
             | Self::CreateService { name, .. }
             | Self::CreateClaim { name, .. }
+            | Self::RemovePod { name, .. }
             | Self::DeleteJobSet { name, .. } => name,
         }
     }
@@ -178,9 +211,14 @@ impl Action {
             Self::CreateJob { .. } => Some(constants::events::JOB_CREATION_FAILED),
             Self::CreateService { .. } => Some(constants::events::HEADLESS_SERVICE_CREATION_FAILED),
             Self::CreateClaim { .. } => Some(constants::events::PVC_CREATION_FAILED),
+            Self::ResumeJob {
+                resources: true, ..
+            } => Some(constants::events::FAILED_RESOURCE_PROPAGATION),
             Self::DeleteJob { .. }
             | Self::SuspendJob { .. }
             | Self::ResumeJob { .. }
+            | Self::ScaleJob { .. }
+            | Self::RemovePod { .. }
             | Self::DeleteJobSet { .. } => None,
         }
     }
@@ -189,6 +227,15 @@ impl Action {
     #[must_use]
     pub fn suspend_patch(uid: &str) -> Value {
         serde_json::json!({ "metadata": { "uid": uid }, "spec": { "suspend": true } })
+    }
+
+    /// JSON merge patch that gives the Job with this uid so many Pods.
+    #[must_use]
+    pub fn scale_patch(uid: &str, pods: i32) -> Value {
+        serde_json::json!({
+            "metadata": { "uid": uid },
+            "spec": { "parallelism": pods, "completions": pods },
+        })
     }
 
     /// JSON merge patch of the `status` subresource that clears the start time of the Job with

@@ -8,6 +8,8 @@ use jobset_api::constants;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 
+use crate::pods::ChildPod;
+
 /// One snapshot of a JobSet and its children.
 ///
 /// Borrowed throughout: planning one event of a JobSet with ten thousand Jobs copies none of them.
@@ -25,6 +27,12 @@ pub struct Observed<'a> {
     /// Names of the PersistentVolumeClaims known to exist in the namespace. A name that is missing
     /// here although the claim exists costs one request that is answered "already exists".
     pub claims: &'a BTreeSet<String>,
+    /// Pods of this JobSet, at least those of its Jobs; `None` if they are not known (yet), and then
+    /// nothing is concluded from that. Needed only where [`crate::wants_pods`] says so.
+    pub pods: Option<&'a [Arc<ChildPod>]>,
+    /// Of the nodes that [`crate::nodes_in_question`] names, those that are gone or have stopped to
+    /// report.
+    pub dead_nodes: &'a [String],
     /// Whether new Pods pass through the Pod webhook. Without it, Jobs that need it for exclusive
     /// placement are not started.
     pub pod_webhook: bool,
@@ -65,6 +73,8 @@ pub struct ChildJob {
     pub deleting: bool,
     /// `spec.suspend`, absent = false.
     pub suspend: bool,
+    /// Whether the Job has condition `Suspended`: the Job controller has taken note.
+    pub marked_suspended: bool,
     /// `spec.parallelism` in Pods.
     pub parallelism: Option<i32>,
     /// `spec.completions` in Pods.
@@ -83,6 +93,8 @@ pub struct ChildJob {
     pub failed: i32,
     /// How the Job ended, if it has.
     pub outcome: Option<JobOutcome>,
+    /// From the condition `FailureTarget`: the Job is going to fail once its last Pod has stopped.
+    pub failing: Option<JobOutcome>,
 }
 
 /// How a Job ended, from the first of its conditions that is `Complete` or `Failed` with status
@@ -127,6 +139,7 @@ impl ChildJob {
             job_index: label(constants::JOB_INDEX_KEY),
             deleting: meta.deletion_timestamp.is_some(),
             suspend: spec.and_then(|s| s.suspend).unwrap_or(false),
+            marked_suspended: is_true(job, "Suspended"),
             parallelism: spec.and_then(|s| s.parallelism),
             completions: spec.and_then(|s| s.completions),
             node_selector: spec
@@ -139,6 +152,7 @@ impl ChildJob {
             succeeded: status.and_then(|s| s.succeeded).unwrap_or(0),
             failed: status.and_then(|s| s.failed).unwrap_or(0),
             outcome: JobOutcome::from_job(job),
+            failing: JobOutcome::failing(job),
         }
     }
 
@@ -149,23 +163,40 @@ impl ChildJob {
     }
 }
 
+fn is_true(job: &Job, condition: &str) -> bool {
+    let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|c| c.type_ == condition && c.status == "True")
+}
+
 impl JobOutcome {
     /// The outcome of a Job, or `None` while it runs. `FailureTarget`, `SuccessCriteriaMet` and
     /// `Suspended` do not end a Job: they say that its Pods are about to.
     #[must_use]
     pub fn from_job(job: &Job) -> Option<Self> {
+        Self::first(job, |type_| match type_ {
+            "Complete" => Some(OutcomeKind::Complete),
+            "Failed" => Some(OutcomeKind::Failed),
+            _ => None,
+        })
+    }
+
+    /// The failure that a Job is bound for, while its last Pods are being stopped.
+    fn failing(job: &Job) -> Option<Self> {
+        Self::first(job, |type_| {
+            (type_ == "FailureTarget").then_some(OutcomeKind::Failed)
+        })
+    }
+
+    /// From the first true condition that `kind` knows.
+    fn first(job: &Job, kind: impl Fn(&str) -> Option<OutcomeKind>) -> Option<Self> {
         let conditions = job.status.as_ref()?.conditions.as_ref()?;
         conditions
             .iter()
             .filter(|c| c.status == "True")
             .find_map(|c| {
-                let kind = match c.type_.as_str() {
-                    "Complete" => OutcomeKind::Complete,
-                    "Failed" => OutcomeKind::Failed,
-                    _ => return None,
-                };
                 Some(Self {
-                    kind,
+                    kind: kind(&c.type_)?,
                     reason: c.reason.clone().unwrap_or_default(),
                     message: c.message.clone().unwrap_or_default(),
                     time: c.last_transition_time.as_ref().map(|t| t.0),

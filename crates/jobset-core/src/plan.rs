@@ -1,7 +1,8 @@
 //! One plan from top to bottom.
 
 use jobset_api::constants::{self, messages, reasons};
-use jobset_api::{Feature, FeatureGates, RestartStrategy, defaulting};
+use jobset_api::recovery::{FORCE_DELETE_PODS_KEY, Recovery};
+use jobset_api::{Feature, JobSet, defaulting};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::buckets::{Buckets, Child};
@@ -9,18 +10,22 @@ use crate::conditions::{self, Change};
 use crate::counts::{self, Counts};
 use crate::draft::Draft;
 use crate::model::{Action, Observed, Plan, Propagation, StepKind, Terminal};
+use crate::options::PlanOptions;
 use crate::pod_webhook::Withheld;
 use crate::roles::Roles;
 use crate::work::Work;
-use crate::{claims, create, failure_policy, resume, service, success_policy, suspend, ttl};
+use crate::{
+    claims, create, deadline, elastic, execution, failure_policy, in_place, recovery, resume,
+    service, stuck, success_policy, suspend, ttl,
+};
 
 /// What to do next for this JobSet. Total and deterministic; `now` is only used for the times of
 /// conditions and for the time to live.
 ///
 /// ```
 /// # use std::collections::BTreeSet;
-/// use jobset_api::{FeatureGates, JobSet};
-/// use jobset_core::{Observed, ServiceState, plan};
+/// use jobset_api::JobSet;
+/// use jobset_core::{Observed, PlanOptions, ServiceState, plan};
 /// use k8s_openapi::jiff::Timestamp;
 ///
 /// let jobset: JobSet = serde_json::from_value(serde_json::json!({
@@ -30,15 +35,15 @@ use crate::{claims, create, failure_policy, resume, service, success_policy, sus
 /// let claims = BTreeSet::new();
 /// let observed =
 ///     Observed { jobset: &jobset, jobs: &[], service: ServiceState::Exists, claims: &claims,
-///                pod_webhook: true };
-/// let plan = plan(&observed, &FeatureGates::default(), Timestamp::UNIX_EPOCH);
+///                pods: None, dead_nodes: &[], pod_webhook: true };
+/// let plan = plan(&observed, &PlanOptions::default(), Timestamp::UNIX_EPOCH);
 /// let names: Vec<&str> = plan.actions().map(|action| action.name()).collect();
 /// assert_eq!(names, ["train-workers-0", "train-workers-1"]);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[must_use]
-pub fn plan(observed: &Observed<'_>, gates: &FeatureGates, now: Timestamp) -> Plan {
-    plan_counted(observed, gates, now).0
+pub fn plan(observed: &Observed<'_>, options: &PlanOptions, now: Timestamp) -> Plan {
+    plan_counted(observed, options, now).0
 }
 
 /// [`plan`], with the work it took.
@@ -47,9 +52,13 @@ pub fn plan(observed: &Observed<'_>, gates: &FeatureGates, now: Timestamp) -> Pl
 /// if it had them. That costs a copy of it, so whoever plans the same object often fills them in
 /// once, when it is read.
 #[must_use]
-pub fn plan_counted(observed: &Observed<'_>, gates: &FeatureGates, now: Timestamp) -> (Plan, Work) {
+pub fn plan_counted(
+    observed: &Observed<'_>,
+    options: &PlanOptions,
+    now: Timestamp,
+) -> (Plan, Work) {
     if defaulting::is_defaulted(observed.jobset) {
-        return plan_defaulted(observed, *gates, now);
+        return plan_defaulted(observed, options, now);
     }
     let mut jobset = observed.jobset.clone();
     defaulting::default_jobset(&mut jobset);
@@ -57,16 +66,23 @@ pub fn plan_counted(observed: &Observed<'_>, gates: &FeatureGates, now: Timestam
         jobset: &jobset,
         ..*observed
     };
-    plan_defaulted(&observed, *gates, now)
+    plan_defaulted(&observed, options, now)
 }
 
-fn plan_defaulted(observed: &Observed<'_>, gates: FeatureGates, now: Timestamp) -> (Plan, Work) {
+fn plan_defaulted(observed: &Observed<'_>, options: &PlanOptions, now: Timestamp) -> (Plan, Work) {
     let jobset = observed.jobset;
-    if jobset.metadata.deletion_timestamp.is_some() || !jobset.is_managed_here() {
+    let stored = jobset.status.clone().unwrap_or_default();
+    let managed_here = jobset.is_managed_here();
+    let clean_up = options.clean_up_managed_elsewhere && conditions::finished(&stored).is_some();
+    if jobset.metadata.deletion_timestamp.is_some() || !(managed_here || clean_up) {
         return Draft::default().finish();
     }
-    let individual = gates.enabled(Feature::RestartJob);
-    let mut draft = Draft::new(jobset.status.clone().unwrap_or_default(), now);
+    let individual = options.enabled(Feature::RestartJob);
+    let mut draft = Draft::new(stored, *options, now);
+    if !managed_here {
+        expire(observed, now, &mut draft);
+        return draft.finish();
+    }
     let roles = Roles::of(jobset);
     draft.work.roles += roles.len() as u64;
 
@@ -76,6 +92,10 @@ fn plan_defaulted(observed: &Observed<'_>, gates: FeatureGates, now: Timestamp) 
     let counts = Counts::of(&buckets, &roles, &mut draft);
     let entries = counts.to_status(&roles, &status);
     draft.change_status(|status| counts::update(status, entries));
+
+    let recovery = recovery::read(jobset, &mut draft);
+    let removals = stuck::actions(observed, &recovery, now, &mut draft);
+    draft.step(StepKind::RemovePods, removals);
 
     // Nothing may run on after the end.
     if conditions::finished(&status).is_some() {
@@ -89,17 +109,30 @@ fn plan_defaulted(observed: &Observed<'_>, gates: FeatureGates, now: Timestamp) 
 
     if !jobset.is_suspended() && counts.all_ready(&roles) {
         draft.condition_after(None, jobs_ready());
+        recovery::refill(&recovery, now, &mut draft);
+    }
+
+    if deadline::has_passed(jobset, now, &mut draft) {
+        if success_policy::satisfied(&jobset.spec, &roles, &buckets.successful, &mut draft) {
+            complete(&mut draft);
+        } else {
+            deadline::fail(&mut draft);
+        }
+        return draft.finish();
     }
 
     // A failure decides alone: nothing is created, suspended or resumed beside it.
     if !buckets.failed.is_empty() {
-        let policy = jobset.spec.failure_policy.as_ref();
-        failure_policy::decide(policy, &buckets.failed, &roles, individual, &mut draft);
+        fail(observed, &buckets.failed, &roles, &recovery, &mut draft);
         return draft.finish();
     }
 
     if success_policy::satisfied(&jobset.spec, &roles, &buckets.successful, &mut draft) {
         complete(&mut draft);
+        return draft.finish();
+    }
+
+    if in_place(observed, &roles, &buckets, &mut draft) != in_place::Verdict::GoesOn {
         return draft.finish();
     }
 
@@ -110,42 +143,103 @@ fn plan_defaulted(observed: &Observed<'_>, gates: FeatureGates, now: Timestamp) 
         for change in suspend::effects() {
             draft.condition_after(step, change);
         }
+    } else if execution::begin(&mut draft) {
+        draft.condition_after(None, resumed());
+        return draft.finish();
     }
 
     let withheld = Withheld::of(observed, &roles);
     draft.condition_after(None, withheld.condition());
 
-    let service = service::missing(jobset, observed.service);
-    draft.step(StepKind::Service, service.into_iter().collect());
+    // A JobSet that waits to be admitted for the first time may do without everything.
+    let lean = options.lean_suspend
+        && jobset.is_suspended()
+        && observed.jobs.is_empty()
+        && draft.status().restarts == 0;
+    if !lean {
+        let service = service::missing(jobset, observed.service);
+        draft.step(StepKind::Service, service.into_iter().collect());
+    }
 
     let claims = claims::missing(jobset, observed.claims, &mut draft);
     draft.step(StepKind::Claims, claims);
 
-    create::plan(
-        observed, &roles, &counts, &buckets, &withheld, individual, &mut draft,
-    );
+    if options.enabled(Feature::ElasticJobSet) {
+        let actions = elastic::actions(&buckets, &roles, &mut draft);
+        draft.step(StepKind::Scale, actions);
+    }
+
+    match recovery::wait(&recovery, draft.status(), now) {
+        Some(left) => draft.requeue(left),
+        None if lean => {}
+        None => create::plan(
+            observed, &roles, &counts, &buckets, &withheld, individual, &mut draft,
+        ),
+    }
 
     if !jobset.is_suspended() {
         let resumption = resume::plan(observed, &roles, &counts, &buckets, &withheld, &mut draft);
         draft.step(StepKind::Resume, resumption.actions);
-        draft.condition(if resumption.waiting {
-            crate::startup_policy::in_progress()
-        } else {
-            resumed()
-        });
+        if resumption.waiting {
+            draft.condition(crate::startup_policy::in_progress());
+        } else if !resumption.held {
+            draft.condition(resumed());
+        }
     }
 
-    let strategy = jobset
-        .spec
-        .failure_policy
-        .as_ref()
-        .and_then(|p| p.restart_strategy.as_ref());
-    if strategy == Some(&RestartStrategy::InPlaceRestart) {
-        draft.warn(|| {
-            "restartStrategy InPlaceRestart is not available; failed Jobs are recreated".to_owned()
-        });
-    }
     draft.finish()
+}
+
+/// Decides about failed Jobs.
+fn fail(
+    observed: &Observed<'_>,
+    failed: &[Child<'_>],
+    roles: &Roles<'_>,
+    recovery: &Recovery,
+    draft: &mut Draft,
+) {
+    let policy = observed.jobset.spec.failure_policy.as_ref();
+    let forgiven = recovery::forgiven(recovery, draft.status());
+    let before = recovery::total(draft.status());
+    failure_policy::decide(policy, failed, roles, forgiven, draft);
+    if recovery::total(draft.status()) > before {
+        recovery::restarted(recovery, draft);
+    }
+}
+
+/// Moves the attempts of a JobSet that restarts in place.
+fn in_place(
+    observed: &Observed<'_>,
+    roles: &Roles<'_>,
+    buckets: &Buckets<'_>,
+    draft: &mut Draft,
+) -> in_place::Verdict {
+    let jobset = observed.jobset;
+    if !in_place::is_wanted(jobset) || in_place::is_disabled(jobset) {
+        return in_place::Verdict::GoesOn;
+    }
+    if !draft.options.enabled(Feature::InPlaceRestart) {
+        draft.warn(|| {
+            "restartStrategy InPlaceRestart needs the feature gate InPlaceRestart; failed Jobs are \
+             recreated, and agents wait until the annotation \
+             jobset.sigs.k8s.io/disable-in-place-restart is set"
+                .to_owned()
+        });
+        return in_place::Verdict::GoesOn;
+    }
+    match observed.pods {
+        Some(pods) => in_place::decide(observed, pods, roles, buckets, draft),
+        None => in_place::Verdict::GoesOn,
+    }
+}
+
+/// Whether plans for this JobSet need to know its Pods.
+#[must_use]
+pub fn wants_pods(jobset: &JobSet, options: &PlanOptions) -> bool {
+    let in_place = in_place::is_wanted(jobset) && options.enabled(Feature::InPlaceRestart);
+    let annotations = jobset.metadata.annotations.as_ref();
+    let force_delete = annotations.is_some_and(|map| map.contains_key(FORCE_DELETE_PODS_KEY));
+    in_place || force_delete
 }
 
 /// Deletes Jobs that are not being deleted yet, each in exactly the incarnation seen. In the

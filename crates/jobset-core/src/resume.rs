@@ -4,7 +4,7 @@
 //! annotations into its templates. The Job must end up with exactly those: what an earlier
 //! admission left on it would bind its Pods to two places at once.
 
-use jobset_api::constants;
+use jobset_api::{Feature, constants};
 use serde_json::{Map, Value, json};
 
 use crate::buckets::{Buckets, Child};
@@ -14,13 +14,15 @@ use crate::draft::Draft;
 use crate::model::{Action, ChildJob, Observed};
 use crate::pod_webhook::Withheld;
 use crate::roles::{Role, Roles};
-use crate::{depends_on, startup_policy};
+use crate::{depends_on, execution, startup_policy};
 
 /// What resumption comes to.
 pub(crate) struct Resumption {
     pub(crate) actions: Vec<Action>,
     /// With an ordered startup, a replicated job that has not started stops the ones after it.
     pub(crate) waiting: bool,
+    /// Some Job still has Pods from before its suspension.
+    pub(crate) held: bool,
 }
 
 /// Resumes the suspended Jobs of every replicated job whose turn it is.
@@ -53,6 +55,11 @@ pub(crate) fn plan(
     // One patch per replicated job, made when first needed, completed for each Job.
     let mut patches: Vec<Option<ResumePatch>> = vec![None; roles.len()];
     let mut actions = Vec::new();
+    let mut held = false;
+    let resources = draft
+        .options
+        .enabled(Feature::MutablePodResourcesForSuspendedJobSets);
+    let annotation = execution::annotation(draft);
     for child in &buckets.active {
         draft.work.jobs += 1;
         let Child {
@@ -65,19 +72,35 @@ pub(crate) fn plan(
         if !job.suspend || job.deleting || !allowed.get(position).is_some_and(|a| *a) {
             continue;
         }
+        // Its Pods were placed by an earlier admission. Were the Job resumed now, they would run on
+        // as if nothing had changed.
+        if job.active > 0 {
+            held = true;
+            continue;
+        }
         let (Some(role), Some(slot)) = (roles.get(position), patches.get_mut(position)) else {
             continue;
         };
-        let patch = slot.get_or_insert_with(|| ResumePatch::of(observed, role));
+        let patch = slot.get_or_insert_with(|| ResumePatch::of(observed, role, resources));
         draft.work.bodies += 1;
+        let mut body = patch.for_job(observed.jobset.namespace(), job);
+        if let Some(annotation) = &annotation {
+            execution::annotate(&mut body, annotation);
+        }
         actions.push(Action::ResumeJob {
             name: job.name.clone(),
             uid: job.uid.clone(),
             clear_start_time: job.start_time.is_some(),
-            patch: patch.for_job(observed.jobset.namespace(), job),
+            marked: job.marked_suspended,
+            resources,
+            patch: body,
         });
     }
-    Resumption { actions, waiting }
+    Resumption {
+        actions,
+        waiting,
+        held,
+    }
 }
 
 /// The part of the patch that all Jobs of a replicated job share.
@@ -89,10 +112,12 @@ struct ResumePatch {
     tolerations: Vec<Value>,
     scheduling_gates: Vec<Value>,
     by_node_selector: bool,
+    /// `containers` and `initContainers`, as far as their resources go.
+    containers: Map<String, Value>,
 }
 
 impl ResumePatch {
-    fn of(observed: &Observed<'_>, role: Role<'_, '_>) -> Self {
+    fn of(observed: &Observed<'_>, role: Role<'_, '_>, resources: bool) -> Self {
         let template = &role.spec.template;
         let pod = template.pod_spec();
         let list = |key: &str| {
@@ -115,6 +140,11 @@ impl ResumePatch {
             tolerations,
             scheduling_gates: list("schedulingGates"),
             by_node_selector,
+            containers: if resources {
+                with_resources(role)
+            } else {
+                Map::new()
+            },
         }
     }
 
@@ -148,19 +178,50 @@ impl ResumePatch {
         if !metadata.is_empty() {
             template.insert("metadata".to_owned(), metadata.into());
         }
-        template.insert(
-            "spec".to_owned(),
-            json!({
-                "nodeSelector": node_selector,
-                "tolerations": self.tolerations,
-                "schedulingGates": gates,
-            }),
-        );
+        let mut spec = self.containers.clone();
+        spec.insert("nodeSelector".to_owned(), node_selector.into());
+        spec.insert("tolerations".to_owned(), self.tolerations.clone().into());
+        spec.insert("schedulingGates".to_owned(), gates.into());
+        template.insert("spec".to_owned(), spec.into());
         json!({
             "metadata": { "uid": job.uid },
             "spec": { "suspend": false, "template": template },
         })
     }
+}
+
+/// The requests and limits of every container, each to replace what is there. Claims are left as they
+/// are.
+fn with_resources(role: Role<'_, '_>) -> Map<String, Value> {
+    let pod = role.spec.template.pod_spec();
+    let mut lists = Map::new();
+    for key in ["containers", "initContainers"] {
+        let containers = pod.and_then(|pod| pod.get(key)?.as_array());
+        let patches: Vec<Value> = containers
+            .into_iter()
+            .flatten()
+            .filter_map(|container| {
+                let name = container.get("name")?.as_str()?;
+                let replaced = |part: &str| {
+                    let amounts = container.pointer(&format!("/resources/{part}"));
+                    let mut amounts = amounts
+                        .and_then(Value::as_object)
+                        .cloned()
+                        .unwrap_or_default();
+                    amounts.insert("$patch".to_owned(), "replace".into());
+                    amounts
+                };
+                Some(json!({
+                    "name": name,
+                    "resources": { "requests": replaced("requests"), "limits": replaced("limits") },
+                }))
+            })
+            .collect();
+        if !patches.is_empty() {
+            lists.insert(key.to_owned(), patches.into());
+        }
+    }
+    lists
 }
 
 /// A template's labels or annotations without those that belong to the controllers: system keys of

@@ -6,6 +6,8 @@
 pub struct Work {
     /// Job views looked at, over all passes.
     pub jobs: u64,
+    /// Pod views looked at.
+    pub pods: u64,
     /// Replica indices looked at while searching for missing Jobs.
     pub indices: u64,
     /// Replicated jobs looked at, over all passes.
@@ -20,6 +22,6 @@ impl Work {
     /// All units together.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.jobs + self.indices + self.roles + self.bodies + self.rules
+        self.jobs + self.pods + self.indices + self.roles + self.bodies + self.rules
     }
 }

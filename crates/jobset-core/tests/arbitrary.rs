@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use jobset_api::{Feature, FeatureGates, JobSet, defaulting};
 use jobset_core::{
-    Action, ChildJob, JobOutcome, MAX_CREATIONS, Observed, OutcomeKind, ServiceState, note,
-    plan_counted,
+    Action, ChildJob, ChildPod, JobOutcome, MAX_CREATIONS, Observed, OutcomeKind, PlanOptions,
+    PodPhase, ServiceState, note, plan_counted,
 };
 use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
@@ -152,10 +152,25 @@ fn status() -> impl Strategy<Value = Value> {
         number(),
         proptest::collection::vec(condition, 0..3),
         proptest::collection::vec(entry, 0..4),
+        proptest::option::of((number(), number(), any::<bool>())),
     )
-        .prop_map(|(restarts, counted, conditions, entries)| {
-            json!({ "restarts": restarts, "restartsCountTowardsMax": counted,
-                    "conditions": conditions, "replicatedJobsStatus": entries })
+        .prop_map(|(restarts, counted, conditions, entries, more)| {
+            let mut status = json!({ "restarts": restarts, "restartsCountTowardsMax": counted,
+                    "conditions": conditions, "replicatedJobsStatus": entries });
+            if let Some((one, other, future)) = more {
+                let time = if future {
+                    "9999-12-30T00:00:00Z"
+                } else {
+                    "2026-01-01T00:00:00Z"
+                };
+                status["currentInPlaceRestartAttempt"] = one.into();
+                status["previousInPlaceRestartAttempt"] = other.into();
+                status["executionAttempts"] = one.into();
+                status["startTime"] = time.into();
+                status["recovery"] = json!({ "lastRestartTime": time, "healthyRestarts": one,
+                                             "forgivenRestarts": other });
+            }
+            status
         })
 }
 
@@ -181,7 +196,11 @@ fn jobset() -> impl Strategy<Value = JobSet> {
         .prop_map(
             |(roles, failure, status, (suspend, dns, ttl), operator, order, claims, targets)| {
                 let value = json!({
-                    "metadata": { "name": "js", "namespace": "ns", "uid": "u" },
+                    "metadata": { "name": "js", "namespace": "ns", "uid": "u", "annotations": {
+                        "x.jobset.sigs.k8s.io/restart-backoff": "initial=1h,factor=100",
+                        "x.jobset.sigs.k8s.io/restart-budget-refill": "after=1s",
+                        "x.jobset.sigs.k8s.io/force-delete-pods": "after=1s",
+                    } },
                     "spec": {
                         "replicatedJobs": roles,
                         "failurePolicy": failure,
@@ -191,6 +210,7 @@ fn jobset() -> impl Strategy<Value = JobSet> {
                         "coordinator": { "replicatedJob": "a" },
                         "suspend": suspend,
                         "ttlSecondsAfterFinished": ttl,
+                        "activeDeadlineSeconds": ttl.map(i64::from).map(|n| n.wrapping_mul(n)),
                         "volumeClaimPolicies": claims,
                     },
                     "status": status,
@@ -221,7 +241,7 @@ fn job() -> impl Strategy<Value = ChildJob> {
             label(),
             proptest::option::weighted(0.9, name()),
         ),
-        (any::<bool>(), any::<bool>(), any::<bool>()),
+        any::<(bool, bool, bool, bool, bool)>(),
         (
             proptest::option::of(number()),
             proptest::option::of(number()),
@@ -241,6 +261,13 @@ fn job() -> impl Strategy<Value = ChildJob> {
                 job_index: index,
                 deleting: flags.0,
                 suspend: flags.1,
+                marked_suspended: flags.3,
+                failing: flags.4.then(|| JobOutcome {
+                    kind: OutcomeKind::Failed,
+                    reason: String::new(),
+                    message: String::new(),
+                    time: None,
+                }),
                 node_selector: Vec::new(),
                 start_time: flags.2.then_some(Timestamp::UNIX_EPOCH),
                 parallelism: wanted.0,
@@ -253,6 +280,34 @@ fn job() -> impl Strategy<Value = ChildJob> {
             },
         )
 }
+
+fn pod() -> impl Strategy<Value = ChildPod> {
+    (label(), number(), 0..3_u8, any::<(bool, bool, bool)>()).prop_map(
+        |(attempt, restarts, phase, (owned, deleting, placed))| ChildPod {
+            name: "pod".to_owned(),
+            uid: "uid".to_owned(),
+            job_uid: owned.then(|| "uid".to_owned()),
+            node: placed.then(|| "n".to_owned()),
+            phase: match phase {
+                0 => PodPhase::Unfinished,
+                1 => PodPhase::Succeeded,
+                _ => PodPhase::Failed,
+            },
+            deletion: deleting.then_some(Timestamp::UNIX_EPOCH),
+            in_place_attempt: attempt,
+            restarts,
+        },
+    )
+}
+
+const GATES: [Feature; 6] = [
+    Feature::RestartJob,
+    Feature::InPlaceRestart,
+    Feature::ElasticJobSet,
+    Feature::ExecutionAttemptsTracking,
+    Feature::MutablePodResourcesForSuspendedJobSets,
+    Feature::JobSetActiveDeadlineSeconds,
+];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(800))]
@@ -288,9 +343,11 @@ proptest! {
                 jobs: &jobs,
                 service: ServiceState::Missing,
                 claims: &claims,
+                pods: None,
+                dead_nodes: &[],
                 pod_webhook: true,
             };
-            jobset_core::plan(&observed, &gates, Timestamp::UNIX_EPOCH)
+            jobset_core::plan(&observed, &gates.into(), Timestamp::UNIX_EPOCH)
         };
         prop_assert_eq!(plan(&jobset), plan(&defaulted));
     }
@@ -300,20 +357,36 @@ proptest! {
         jobset in jobset(),
         jobs in proptest::collection::vec(job().prop_map(Arc::new), 0..12),
         service in any::<bool>(),
-        gate in any::<bool>(),
+        pods in proptest::option::of(
+            proptest::collection::vec(pod().prop_map(Arc::new), 0..8)
+        ),
+        gates in any::<[bool; 6]>(),
+        fast in any::<bool>(),
+        lean in any::<bool>(),
     ) {
         let claims = BTreeSet::new();
+        let dead_nodes = ["n".to_owned()];
         let observed = Observed {
             jobset: &jobset,
             jobs: &jobs,
             service: if service { ServiceState::Exists } else { ServiceState::Missing },
             claims: &claims,
+            pods: pods.as_deref(),
+            dead_nodes: &dead_nodes,
             pod_webhook: true,
         };
-        let gates = FeatureGates::default().with(Feature::RestartJob, gate);
+        let options = PlanOptions {
+            gates: GATES
+                .into_iter()
+                .zip(gates)
+                .fold(FeatureGates::default(), |all, (gate, on)| all.with(gate, on)),
+            fast_failure_detection: fast,
+            lean_suspend: lean,
+            clean_up_managed_elsewhere: true,
+        };
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let (plan, work) = plan_counted(&observed, &gates, now);
-        prop_assert_eq!(&plan, &plan_counted(&observed, &gates, now).0);
+        let (plan, work) = plan_counted(&observed, &options, now);
+        prop_assert_eq!(&plan, &plan_counted(&observed, &options, now).0);
         prop_assert!(work.total() < 4 * MAX_CREATIONS as u64, "{:?}", work);
 
         // No name twice, no change without a uid, nothing but known Jobs touched.
@@ -328,6 +401,7 @@ proptest! {
                 }
                 Action::DeleteJob { name, uid, .. }
                 | Action::SuspendJob { name, uid }
+                | Action::ScaleJob { name, uid, .. }
                 | Action::ResumeJob { name, uid, .. } => {
                     prop_assert!(names.contains(name.as_str()));
                     prop_assert_eq!(uid, "uid");

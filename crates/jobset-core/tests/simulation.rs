@@ -8,6 +8,7 @@
 mod world;
 
 use jobset_api::{Feature, FeatureGates, ReplicatedJob, conditions};
+use jobset_core::PlanOptions;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use world::{Faults, Tick, World};
@@ -43,6 +44,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => Just(Tick::Ready),
         2 => Just(Tick::Succeed),
         1 => Just(Tick::Fail),
+        1 => Just(Tick::Doom),
         3 => Just(Tick::Quiesce),
     ];
     let op = prop_oneof![
@@ -137,6 +139,49 @@ fn spec() -> impl Strategy<Value = Value> {
     )
 }
 
+/// Every gate and option, on or off.
+fn options() -> impl Strategy<Value = PlanOptions> {
+    let gates = [
+        Feature::RestartJob,
+        Feature::InPlaceRestart,
+        Feature::ElasticJobSet,
+        Feature::ExecutionAttemptsTracking,
+        Feature::MutablePodResourcesForSuspendedJobSets,
+        Feature::JobSetActiveDeadlineSeconds,
+    ];
+    (any::<[bool; 6]>(), any::<[bool; 3]>()).prop_map(move |(on, [fast, lean, clean_up])| {
+        PlanOptions {
+            gates: gates
+                .into_iter()
+                .zip(on)
+                .fold(FeatureGates::default(), |all, (gate, on)| {
+                    all.with(gate, on)
+                }),
+            fast_failure_detection: fast,
+            lean_suspend: lean,
+            clean_up_managed_elsewhere: clean_up,
+        }
+    })
+}
+
+fn annotations() -> impl Strategy<Value = Value> {
+    (any::<bool>(), any::<bool>()).prop_map(|(backoff, refill)| {
+        let mut map = serde_json::Map::new();
+        if backoff {
+            let value = "initial=1s,factor=3,max=20s".into();
+            map.insert("x.jobset.sigs.k8s.io/restart-backoff".to_owned(), value);
+        }
+        if refill {
+            let value = "after=4s".into();
+            map.insert(
+                "x.jobset.sigs.k8s.io/restart-budget-refill".to_owned(),
+                value,
+            );
+        }
+        map.into()
+    })
+}
+
 /// Whether the JobSet can complete at all when every Job succeeds.
 fn can_complete(world: &World) -> bool {
     let spec = &world.jobset.spec;
@@ -185,9 +230,8 @@ fn check_at_rest(world: &World) {
     }
 }
 
-fn run(spec: Value, gate: bool, ops: Vec<Op>) {
-    let gates = FeatureGates::default().with(Feature::RestartJob, gate);
-    let mut world = World::new(spec, gates);
+fn run(spec: Value, annotations: Value, options: PlanOptions, ops: Vec<Op>) {
+    let mut world = World::annotated(spec, annotations, options);
     for op in ops {
         match op {
             Op::SyncJobSet => world.sync_jobset(),
@@ -223,10 +267,14 @@ proptest! {
     #[test]
     fn invariants_hold_and_the_world_settles(
         spec in spec(),
-        gate in any::<bool>(),
+        annotations in annotations(),
+        options in options(),
+        deadline in proptest::option::weighted(0.3, 1..2000_i64),
         ops in ops(),
     ) {
-        run(spec, gate, ops);
+        let mut spec = spec;
+        spec["activeDeadlineSeconds"] = deadline.into();
+        run(spec, annotations, options, ops);
     }
 }
 
@@ -236,7 +284,7 @@ fn a_calm_life_takes_few_rounds() {
         "startupPolicy": { "startupPolicyOrder": "InOrder" },
         "replicatedJobs": [role("a", 2, 1, None), role("b", 2, 1, None)],
     });
-    let mut world = World::new(spec, FeatureGates::default());
+    let mut world = World::new(spec, PlanOptions::default());
     let rounds = world.settle();
     assert!(conditions::is_true(&world.jobset, "Completed"));
     assert!(rounds < 12, "{rounds}");

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     coordinator,
     error::FieldError,
-    failure_policy, template,
+    failure_policy, recovery, template,
     text::{MAX_LABEL_LENGTH, dns1035_label, dns1123_subdomain, is_http_path},
     volume_claims,
 };
@@ -106,6 +106,8 @@ pub fn validate_create(jobset: &JobSet, gates: &FeatureGates) -> Vec<FieldError>
     coordinator::validate(jobset, &name, &mut errors);
     // C16
     volume_claims::validate(jobset, &name, &mut errors);
+    recovery::annotations(None, jobset, &mut errors);
+    recovery::deadline(None, jobset, *gates, &mut errors);
     template::validate(jobset, &mut errors);
     errors
 }

@@ -18,6 +18,7 @@ mod create;
 mod error;
 mod failure_policy;
 mod quantity;
+mod recovery;
 mod semantic;
 mod template;
 mod text;

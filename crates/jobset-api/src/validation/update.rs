@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{error::FieldError, semantic::semantically_equal, template};
+use super::{error::FieldError, recovery, semantic::semantically_equal, template};
 use crate::{
     conditions::is_finished,
     features::{Feature, FeatureGates},
@@ -28,10 +28,11 @@ const MUTABLE_WHILE_SUSPENDED: [[&str; 4]; 5] = [
 
 /// Checks a change of a JobSet. Every error is returned, in the order of the rules.
 ///
-/// Replicated jobs may not change, with two exceptions: the scheduling of Pods (labels,
+/// Replicated jobs may not change, with these exceptions: the scheduling of Pods (labels,
 /// annotations, node selector, tolerations, scheduling gates) while the old or the new JobSet is
-/// suspended, and the size of Indexed Jobs with the gate `ElasticJobSet`. What changes so must be
-/// acceptable for Jobs, as on creation.
+/// suspended; the requests and limits of containers then, too, with the gate
+/// `MutablePodResourcesForSuspendedJobSets`; and the size of Indexed Jobs with the gate
+/// `ElasticJobSet`. What changes so must be acceptable for Jobs, as on creation.
 pub fn validate_update(old: &JobSet, new: &JobSet, gates: &FeatureGates) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let old_jobs: HashMap<&str, &ReplicatedJob> = old
@@ -54,6 +55,10 @@ pub fn validate_update(old: &JobSet, new: &JobSet, gates: &FeatureGates) -> Vec<
             for key in ["parallelism", "completions"] {
                 take_back(old_job, job, &["spec", key]);
             }
+        }
+        if suspended && gates.enabled(Feature::MutablePodResourcesForSuspendedJobSets) {
+            template::validate_changed_resources(new, old_job, job, index, &mut errors);
+            resources(old_job, job);
         }
         if suspended {
             template::validate_changed_scheduling(new, old_job, job, index, &mut errors);
@@ -80,6 +85,8 @@ pub fn validate_update(old: &JobSet, new: &JobSet, gates: &FeatureGates) -> Vec<
             .map_or(Value::Null, Value::from);
         errors.push(FieldError::invalid("spec.managedBy", value, IMMUTABLE));
     }
+    recovery::annotations(Some(old), new, &mut errors);
+    recovery::deadline(Some(old), new, *gates, &mut errors);
     errors
 }
 
@@ -131,6 +138,43 @@ fn elastic_size(
             completions,
             format!("must be equal to parallelism ({parallelism}) for elastic Indexed Jobs"),
         ));
+    }
+}
+
+/// Gives the containers of the new template the requests and limits of those of the same name.
+fn resources(old: &ReplicatedJob, new: &mut ReplicatedJob) {
+    for list in ["containers", "initContainers"] {
+        let at = format!("/spec/template/spec/{list}");
+        let old = old.template.as_value().pointer(&at);
+        let new = new.template.as_value_mut().pointer_mut(&at);
+        let (Some(old), Some(new)) = (
+            old.and_then(Value::as_array),
+            new.and_then(Value::as_array_mut),
+        ) else {
+            continue;
+        };
+        for container in new.iter_mut().filter_map(Value::as_object_mut) {
+            let same = |old: &&Value| old.get("name") == container.get("name");
+            let Some(old) = old.iter().find(same) else {
+                continue;
+            };
+            let old = old.get("resources");
+            let resources = container
+                .entry("resources")
+                .or_insert_with(|| Value::Object(Map::new()));
+            let Some(resources) = resources.as_object_mut() else {
+                continue;
+            };
+            for key in ["requests", "limits"] {
+                match old.and_then(|old| old.get(key)) {
+                    Some(value) => resources.insert(key.to_owned(), value.clone()),
+                    None => resources.remove(key),
+                };
+            }
+            if resources.is_empty() && old.is_none() {
+                container.remove("resources");
+            }
+        }
     }
 }
 

@@ -451,3 +451,48 @@ fn changes_while_suspended_must_be_acceptable_for_jobs() {
         ],
     );
 }
+
+#[test]
+fn resources_may_change_while_suspended_with_their_gate() {
+    let gates = FeatureGates::default().with(Feature::MutablePodResourcesForSuspendedJobSets, true);
+    let suspended = |value: Value| set(value, &[("/spec/suspend", true.into())]);
+    let resources = |amount: &str| {
+        let change = json!({"requests": {"cpu": amount}, "limits": {"cpu": "4"}});
+        set(
+            suspended(base()),
+            &[(&template("template/spec/containers/0/resources"), change)],
+        )
+    };
+    let old = suspended(base());
+    for (old, new) in [
+        (&old, &resources("1")),
+        (&resources("1"), &resources("2")),
+        (&resources("1"), &old),
+    ] {
+        assert!(validate(old, new, gates).is_empty());
+        // Not without the gate, and not while it runs.
+        assert_eq!(validate(old, new, FeatureGates::default()).len(), 1);
+        let running = |value: &Value| set(value.clone(), &[("/spec/suspend", false.into())]);
+        assert_eq!(validate(&running(old), &running(new), gates).len(), 1);
+    }
+    // Still a quantity, and within the limit.
+    let errors = validate(&old, &resources("5"), gates);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(
+        errors[0]
+            .path
+            .ends_with("containers[0].resources.requests.cpu")
+    );
+    // Nothing but requests and limits: neither claims nor other containers.
+    for (path, change) in [
+        (
+            "template/spec/containers/0/resources",
+            json!({"claims": [{"name": "c"}]}),
+        ),
+        ("template/spec/containers/0/image", "other".into()),
+        ("template/spec/containers/0/name", "other".into()),
+    ] {
+        let new = set(old.clone(), &[(&template(path), change)]);
+        assert!(!validate(&old, &new, gates).is_empty(), "{path}");
+    }
+}

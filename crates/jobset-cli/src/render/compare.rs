@@ -164,9 +164,14 @@ pub(super) fn consequences(
             jobs: &around.jobs,
             service,
             claims: &around.claims,
+            pods: None,
+            dead_nodes: &[],
             pod_webhook: true,
         };
-        plan(&observed, &gates, now).actions().cloned().collect()
+        plan(&observed, &gates.into(), now)
+            .actions()
+            .cloned()
+            .collect()
     };
     let anyway = actions(live);
     actions(new)

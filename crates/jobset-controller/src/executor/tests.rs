@@ -27,6 +27,7 @@ fn bench(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Bench {
         index,
         queue: Arc::new(Queue::new(1)),
         stats,
+        start_time_matters: AtomicBool::new(false),
     };
     Bench {
         executor,
@@ -103,7 +104,7 @@ async fn a_creation_is_known_at_once() {
 
 /// spec/reconcile.md §12.5 [B]: a re-sent creation is no failure.
 #[tokio::test(start_paused = true)]
-async fn a_job_that_exists_and_is_ours_counts_as_created() {
+async fn d4_b_a_job_that_exists_and_is_ours_counts_as_created() {
     let bench = bench(|seen| match seen.method.as_str() {
         "POST" => exists("a"),
         _ => Answer::Json(200, job("a", "1", 10, "js", "u1")),
@@ -120,7 +121,7 @@ async fn a_job_that_exists_and_is_ours_counts_as_created() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_foreign_job_of_that_name_is_reported_and_left_alone() {
+async fn d4_b_a_foreign_job_of_that_name_is_reported_and_left_alone() {
     let bench = bench(|seen| match seen.method.as_str() {
         "POST" => exists("a"),
         _ => Answer::Json(
@@ -247,6 +248,8 @@ async fn resuming_clears_the_start_time_first() {
         name: "a".into(),
         uid: "1".into(),
         clear_start_time: true,
+        marked: false,
+        resources: false,
         patch: json!({"metadata": {"uid": "1"}, "spec": {"suspend": false}}),
     };
     assert_eq!(bench.run(vec![step(vec![resume])]).await.succeeded, [true]);
@@ -268,6 +271,91 @@ async fn resuming_clears_the_start_time_first() {
             ),
         ]
     );
+}
+
+fn resume(clear_start_time: bool, marked: bool) -> Action {
+    Action::ResumeJob {
+        name: "a".into(),
+        uid: "1".into(),
+        clear_start_time,
+        marked,
+        resources: false,
+        patch: json!({"metadata": {"uid": "1"}, "spec": {"suspend": false}}),
+    }
+}
+
+const PATCH: &str = "PATCH /apis/batch/v1/namespaces/ns/jobs/a";
+const CLEAR: &str = "PATCH /apis/batch/v1/namespaces/ns/jobs/a/status";
+
+/// A server that wants the start time cleared before it takes new directives.
+fn earlier_server() -> impl Fn(&Seen) -> Answer + Send + Sync + 'static {
+    let cleared = AtomicBool::new(false);
+    move |seen| {
+        let status = seen.path.ends_with("/status");
+        cleared.fetch_or(status, Ordering::Relaxed);
+        if status || cleared.load(Ordering::Relaxed) {
+            Answer::Json(200, job("a", "1", 9, "js", "u1"))
+        } else {
+            refusal(422, "Invalid", "spec.template: field is immutable")
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_marked_job_is_resumed_with_one_write() {
+    for clear in [false, true] {
+        let bench = bench(|_| Answer::Json(200, job("a", "1", 9, "js", "u1")));
+        assert!(
+            bench
+                .run(vec![step(vec![resume(clear, true)])])
+                .await
+                .errors
+                .is_empty()
+        );
+        assert_eq!(bench.requests(), [PATCH]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_server_is_recognised_and_remembered() {
+    let bench = bench(earlier_server());
+    for _ in 0..2 {
+        let execution = bench.run(vec![step(vec![resume(true, true)])]).await;
+        assert_eq!(execution.succeeded, [true]);
+    }
+    assert_eq!(bench.requests(), [PATCH, CLEAR, PATCH, CLEAR, PATCH]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_before_the_job_is_marked_passes_by_itself() {
+    let bench = bench(|seen| {
+        if seen.path.ends_with("/status") {
+            Answer::Json(200, job("a", "1", 9, "js", "u1"))
+        } else {
+            refusal(422, "Invalid", "spec.template: field is immutable")
+        }
+    });
+    let execution = bench.run(vec![step(vec![resume(false, false)])]).await;
+    assert!(execution.unfinished && execution.errors.is_empty());
+    assert_eq!(execution.succeeded, [false]);
+    // Once it is marked, a refusal has another reason, and that is told.
+    let execution = bench.run(vec![step(vec![resume(false, true)])]).await;
+    assert_eq!(execution.errors.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn scaling_is_one_merge_patch_with_the_uid() {
+    let bench = bench(|_| Answer::Json(200, job("a", "1", 9, "js", "u1")));
+    let scale = Action::ScaleJob {
+        name: "a".into(),
+        uid: "1".into(),
+        pods: 8,
+    };
+    assert_eq!(bench.run(vec![step(vec![scale])]).await.succeeded, [true]);
+    let log = bench.log.lock().unwrap();
+    assert_eq!(log[0].line(), PATCH);
+    assert_eq!(log[0].content_type, "application/merge-patch+json");
+    assert_eq!(log[0].body, Action::scale_patch("1", 8));
 }
 
 #[tokio::test(start_paused = true)]

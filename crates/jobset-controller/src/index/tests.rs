@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::testing;
+use crate::watched::WatchedPod;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -209,4 +210,72 @@ async fn services_wake_their_owner_when_they_come_and_go() {
     assert_eq!(state(&index), ServiceState::Missing);
     assert_eq!(index.replace(vec![service("js", 13)]), woken());
     assert_eq!(index.replace(Vec::<WatchedName<Service>>::new()), woken());
+}
+
+fn gated() -> Index {
+    let gates = jobset_api::FeatureGates::default();
+    Index::new(gates.with(jobset_api::Feature::InPlaceRestart, true).into())
+}
+
+fn in_place(revision: u64) -> WatchedJobSet {
+    let mut jobset = crate::testing::jobset("js", "u1", revision);
+    jobset["spec"]["failurePolicy"] = json!({"restartStrategy": "InPlaceRestart"});
+    serde_json::from_value(jobset).unwrap()
+}
+
+fn pod(name: &str, jobset: &str, attempt: &str) -> WatchedPod {
+    serde_json::from_value(json!({"metadata": {
+        "name": name, "namespace": "ns", "uid": name, "resourceVersion": "1",
+        "labels": {"jobset.sigs.k8s.io/jobset-name": jobset},
+        "annotations": {"jobset.sigs.k8s.io/in-place-restart-attempt": attempt},
+    }}))
+    .unwrap()
+}
+
+fn pods_of(index: &Index) -> Option<Vec<String>> {
+    let snapshot = index.snapshot(&Key::new("ns", "js"), Duration::from_secs(10));
+    let pods = snapshot.unwrap().pods?;
+    Some(pods.iter().map(|pod| pod.name.clone()).collect())
+}
+
+#[tokio::test]
+async fn il_pods_are_known_by_label_once_they_are_listed() {
+    let index = gated();
+    index.apply(in_place(1));
+    index.pods_are_wanted().await;
+    assert_eq!(pods_of(&index), None, "not listed yet");
+    // The list wakes who waited for it, with Pods and without.
+    let listed = index.replace(vec![pod("a", "js", "0"), pod("x", "other", "0")]);
+    assert!(listed.contains(&Key::new("ns", "js")));
+    assert_eq!(pods_of(&index), Some(vec!["a".to_owned()]));
+    index.replace(Vec::<WatchedPod>::new());
+    assert_eq!(pods_of(&index), Some(vec![]));
+}
+
+#[tokio::test]
+async fn a_pod_wakes_its_jobset_only_if_plans_depend_on_the_change() {
+    let index = gated();
+    index.apply(in_place(1));
+    index.replace(vec![pod("a", "js", "0")]);
+    let key = Key::new("ns", "js");
+    assert!(index.apply(pod("a", "js", "0")).is_empty());
+    assert!(index.apply(pod("a", "js", "1")).contains(&key));
+    // Another label: both JobSets concern themselves with it.
+    let moved = index.apply(pod("a", "other", "1"));
+    assert!(moved.contains(&key) && moved.contains(&Key::new("ns", "other")));
+    assert_eq!(pods_of(&index), Some(vec![]));
+    assert_eq!(index.delete(pod("a", "other", "1")).len(), 1);
+    assert!(index.delete(pod("a", "other", "1")).is_empty());
+}
+
+#[tokio::test]
+async fn pods_are_not_wanted_without_the_gate_or_the_strategy() {
+    let wanted = |index: &Index| *index.pods_wanted.borrow();
+    let index = Index::default();
+    index.apply(in_place(1));
+    assert!(!wanted(&index));
+    let index = gated();
+    let plain = serde_json::from_value(crate::testing::jobset("js", "u1", 1)).unwrap();
+    Cache::<WatchedJobSet>::apply(&index, plain);
+    assert!(!wanted(&index));
 }

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -74,6 +74,7 @@ fn bench(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Bench {
         index: index.clone(),
         queue: queue.clone(),
         stats: stats.clone(),
+        start_time_matters: AtomicBool::new(false),
     };
     let reconciler = Reconciler {
         index,
@@ -82,7 +83,7 @@ fn bench(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Bench {
         executor,
         recorder,
         stats,
-        gates: FeatureGates::default(),
+        planning: PlanOptions::default(),
         pod_webhook: true,
         clock,
         status_interval: Duration::from_millis(500),

@@ -6,5 +6,6 @@
 mod crash;
 mod faults;
 mod lifecycle;
+mod recovery;
 mod transport;
 mod world;

@@ -7,7 +7,7 @@ use embedded_apiserver::ApiServer;
 use jobset_api::{JobSet, constants, defaulting};
 use jobset_controller::{Clock, Controller, ControllerOptions, Stats};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -29,6 +29,7 @@ pub(crate) struct World {
     pub(crate) transport: Transport,
     client: Client,
     clock: Clock,
+    options: ControllerOptions,
     running: Option<Running>,
 }
 
@@ -56,12 +57,21 @@ impl World {
             transport: Transport::new(),
             client,
             clock,
+            options: ControllerOptions::default(),
             running: None,
         }
     }
 
     pub(crate) async fn start() -> Self {
         let mut world = Self::without_controller().await;
+        world.start_controller();
+        world
+    }
+
+    /// A world whose controller has these options; clock and seed are the world's.
+    pub(crate) async fn start_with(options: ControllerOptions) -> Self {
+        let mut world = Self::without_controller().await;
+        world.options = options;
         world.start_controller();
         world
     }
@@ -83,7 +93,7 @@ impl World {
             }),
             request_timeout: Duration::from_secs(5),
             seed: 42,
-            ..ControllerOptions::default()
+            ..self.options.clone()
         };
         let client = self.transport.client(self.server.router());
         let controller = Controller::new(client, options);
@@ -123,6 +133,10 @@ impl World {
     }
 
     pub(crate) fn jobs(&self) -> Api<Job> {
+        Api::default_namespaced(self.client.clone())
+    }
+
+    pub(crate) fn pods(&self) -> Api<Pod> {
         Api::default_namespaced(self.client.clone())
     }
 
@@ -172,6 +186,17 @@ impl World {
             .collect();
         reasons.sort();
         reasons
+    }
+
+    /// Notes of all events with this reason.
+    pub(crate) async fn event_notes(&self, reason: &str) -> Vec<String> {
+        let api: Api<Event> = Api::default_namespaced(self.client.clone());
+        let events = api.list(&ListParams::default()).await.unwrap();
+        let events = events.into_iter();
+        events
+            .filter(|event| event.reason.as_deref() == Some(reason))
+            .filter_map(|event| event.note)
+            .collect()
     }
 
     pub(crate) async fn list_jobs(&self) -> Vec<Job> {

@@ -9,7 +9,7 @@ fn world() -> World {
 
 fn counts(world: &World) -> [Count; 2] {
     let status = world.jobset.status.clone().unwrap_or_default();
-    let mut draft = Draft::new(status.clone(), now());
+    let mut draft = Draft::new(status.clone(), crate::PlanOptions::default(), now());
     let roles = Roles::of(&world.jobset);
     let buckets = Buckets::sort(&world.observed(), &roles, &status, false, &mut draft);
     let counts = Counts::of(&buckets, &roles, &mut draft);

@@ -112,7 +112,7 @@ fn a_job_with_edited_labels_still_holds_its_name() {
 #[test]
 fn huge_replicas_are_created_in_portions() {
     let world = World::new(json!({ "replicatedJobs": [rjob("a", i32::MAX), rjob("b", 1)] }));
-    let (plan, work) = plan_counted(&world.observed(), &world.gates, world.now);
+    let (plan, work) = plan_counted(&world.observed(), &world.options, world.now);
     assert_eq!(names(&plan, StepKind::CreateJobs).len(), MAX_CREATIONS);
     assert!(plan.requeue_after.is_some());
     assert!(work.total() < 10 * MAX_CREATIONS as u64, "{work:?}");

@@ -92,6 +92,7 @@ fn slim_view_keeps_what_planning_needs() {
             job_index: Some("0".into()),
             deleting: true,
             suspend: true,
+            marked_suspended: false,
             parallelism: Some(4),
             completions: Some(5),
             node_selector: vec!["rack".into()],
@@ -101,7 +102,28 @@ fn slim_view_keeps_what_planning_needs() {
             succeeded: 3,
             failed: 4,
             outcome: None,
+            failing: None,
         }
     );
     assert_eq!(from(json!({})), ChildJob::default());
+}
+
+#[test]
+fn the_mark_of_suspension_is_a_condition() {
+    for (status, marked) in [("True", true), ("False", false)] {
+        let job: Job = serde_json::from_value(json!({
+            "status": { "conditions": [{ "type": "Suspended", "status": status }] },
+        }))
+        .unwrap();
+        assert_eq!(ChildJob::from_job(&job).marked_suspended, marked);
+    }
+    assert!(!ChildJob::from_job(&Job::default()).marked_suspended);
+}
+
+#[test]
+fn a_job_bound_to_fail_has_not_failed() {
+    let job = with_condition("FailureTarget");
+    assert_eq!(job.outcome, None);
+    assert_eq!(job.failing.unwrap().kind, OutcomeKind::Failed);
+    assert_eq!(with_condition("Failed").failing, None);
 }

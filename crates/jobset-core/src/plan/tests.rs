@@ -91,13 +91,14 @@ fn child_deleted_by_a_user_is_recreated_once_gone() {
 }
 
 #[test]
-fn in_place_restart_falls_back_to_recreation_with_a_warning() {
+fn in_place_restart_without_its_gate_falls_back_to_recreation_with_a_warning() {
     let mut world = world();
     world.jobset.spec.failure_policy =
         serde_json::from_value(json!({ "restartStrategy": "InPlaceRestart" })).unwrap();
     let plan = world.plan();
     assert_eq!(plan.warnings.len(), 1);
     assert_eq!(kinds(&plan), [StepKind::CreateJobs]);
+    assert!(!crate::wants_pods(&world.jobset, &world.options));
 }
 
 /// Work must grow in proportion to the number of Jobs, in every phase of life.
@@ -153,4 +154,82 @@ fn filled(n: usize, state: fn(ChildJob) -> ChildJob) -> World {
         "replicatedJobs": roles,
     }))
     .jobs(jobs)
+}
+
+fn doomed(index: usize) -> ChildJob {
+    let failed = job("a", index).ready().failed("r", "m", now());
+    ChildJob {
+        failing: failed.outcome.clone(),
+        outcome: None,
+        ..failed
+    }
+}
+
+#[test]
+fn a_doomed_job_counts_as_failed_only_if_so_configured() {
+    let mut world = world().jobs([doomed(0), job("a", 1).ready()]);
+    assert_eq!(world.buckets()[1].len(), 2);
+    assert!(conditions(&world.plan()).is_empty());
+    world.options.fast_failure_detection = true;
+    let plan = world.plan();
+    assert_eq!(
+        conditions(&plan),
+        triples(&[("Failed", "True", "FailedJobs")])
+    );
+    let status = &plan.status.unwrap().replicated_jobs_status[0];
+    assert_eq!((status.failed, status.ready), (1, 1));
+    assert_eq!(plan.decisions.len(), 1);
+    assert_eq!(plan.decisions[0].reason, "r");
+}
+
+#[test]
+fn a_lean_suspended_jobset_gets_claims_and_nothing_else() {
+    let mut world = World::new(json!({
+        "suspend": true,
+        "network": { "enableDNSHostnames": true },
+        "volumeClaimPolicies": [{ "templates": [{ "metadata": { "name": "v" } }] }],
+        "replicatedJobs": [rjob("a", 2)],
+    }));
+    world.service = ServiceState::Missing;
+    world.options.lean_suspend = true;
+    let plan = world.plan();
+    assert_eq!(kinds(&plan), [StepKind::Claims]);
+    assert_eq!(
+        conditions(&plan),
+        triples(&[("Suspended", "True", "SuspendedJobs")])
+    );
+    // One that has run has Jobs, which stay.
+    let ran = world.jobs([job("a", 0).suspended()]);
+    assert_eq!(
+        kinds(&ran.plan()),
+        [StepKind::Service, StepKind::Claims, StepKind::CreateJobs]
+    );
+    let mut resumed = ran.jobs([]);
+    resumed.jobset.spec.suspend = Some(false);
+    assert_eq!(
+        kinds(&resumed.plan()),
+        [StepKind::Service, StepKind::Claims, StepKind::CreateJobs]
+    );
+}
+
+#[test]
+fn i11_a_jobset_managed_elsewhere_is_only_cleaned_up_and_only_if_so_configured() {
+    let mut world = world().jobs([job("a", 0)]).with_status(|status| {
+        let done = crate::fixtures::condition("Completed", "True", "R", crate::fixtures::ago(9));
+        status.conditions.push(done);
+    });
+    world.jobset.spec.managed_by = Some("example.com/other".to_owned());
+    world.jobset.spec.ttl_seconds_after_finished = Some(9);
+    assert_eq!(world.plan(), Plan::default());
+    world.options.clean_up_managed_elsewhere = true;
+    let plan = world.plan();
+    assert_eq!(kinds(&plan), [StepKind::DeleteJobSet]);
+    assert!(plan.status.is_none());
+    // Not before its time, and never an unfinished one.
+    world.jobset.spec.ttl_seconds_after_finished = Some(10);
+    let plan = world.plan();
+    assert!(plan.steps.is_empty() && plan.status.is_none());
+    assert_eq!(plan.requeue_after.map(|wait| wait.as_secs()), Some(1));
+    world.jobset.status = None;
+    assert_eq!(world.plan(), Plan::default());
 }

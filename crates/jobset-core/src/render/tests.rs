@@ -41,10 +41,10 @@ fn it_is_what_the_plans_create() {
             let spec = with(rich(), json!({ "suspend": suspend }));
             let mut world = World::new(spec).status(status.clone());
             world.service = ServiceState::Missing;
-            world.gates = FeatureGates::default().with(Feature::RestartJob, gate);
+            world.options.gates = FeatureGates::default().with(Feature::RestartJob, gate);
             // As admission leaves it.
             jobset_api::defaulting::default_jobset(&mut world.jobset);
-            let rendered = render(&world.jobset, &world.gates);
+            let rendered = render(&world.jobset, &world.options.gates);
             let plan = world.plan();
             assert_eq!(all_jobs(&rendered), created(&plan), "{suspend} {gate}");
             let others: Vec<&Value> = plan
@@ -77,7 +77,7 @@ fn what_waits_is_there_all_the_same_and_says_for_what() {
     ]);
     let world = World::new(json!({ "replicatedJobs": roles }));
     let waits = |world: &World| -> Vec<Vec<String>> {
-        let rendered = render(&world.jobset, &world.gates);
+        let rendered = render(&world.jobset, &world.options.gates);
         let text = |wait: &Wait<'_>| format!("{wait:?}");
         rendered
             .roles
@@ -94,7 +94,10 @@ fn what_waits_is_there_all_the_same_and_says_for_what() {
         ]
     );
     assert_eq!(created(&world.plan()).len(), 1);
-    assert_eq!(all_jobs(&render(&world.jobset, &world.gates)).len(), 3);
+    assert_eq!(
+        all_jobs(&render(&world.jobset, &world.options.gates)).len(),
+        3
+    );
 
     let ordered = |suspend: bool| {
         World::new(
@@ -114,7 +117,7 @@ fn what_waits_is_there_all_the_same_and_says_for_what() {
 fn a_file_has_no_uid() {
     let mut world = World::new(rich());
     world.jobset.metadata.uid = None;
-    let rendered = render(&world.jobset, &world.gates);
+    let rendered = render(&world.jobset, &world.options.gates);
     let jobs = all_jobs(&rendered);
     assert_eq!(jobs.len(), 5);
     let all = jobs.iter().map(|(_, body)| body).chain(&rendered.claims);
@@ -129,7 +132,7 @@ fn a_file_has_no_uid() {
 #[test]
 fn jobs_are_built_when_asked_for() {
     let world = World::new(json!({"replicatedJobs": [rjob("a", i32::MAX), rjob("b", -1)]}));
-    let rendered = render(&world.jobset, &world.gates);
+    let rendered = render(&world.jobset, &world.options.gates);
     let last = i64::from(i32::MAX) - 1;
     let (name, _) = rendered.roles[0].job(last).unwrap();
     assert_eq!(name, format!("test-jobset-a-{last}"));

@@ -198,3 +198,77 @@ fn terminating_and_finished_jobs_are_not_resumed() {
     ]);
     assert!(world.plan().steps.is_empty());
 }
+
+#[test]
+fn i9_job_with_pods_of_the_admission_before_is_not_resumed_yet() {
+    let running = ChildJob {
+        active: 1,
+        ..job("a", 0).suspended()
+    };
+    let spec = json!({ "replicatedJobs": [rjob("a", 2)] });
+    let world = was_suspended(World::new(spec)).jobs([running, job("a", 1).suspended()]);
+    let plan = world.plan();
+    assert_eq!(names(&plan, StepKind::Resume), ["test-jobset-a-1"]);
+    assert_eq!(
+        conditions(&plan),
+        triples(&[("Suspended", "True", "SuspendedJobs")]),
+        "not resumed before all are"
+    );
+}
+
+#[test]
+fn the_plan_says_whether_the_job_controller_has_taken_note() {
+    let marked = ChildJob {
+        marked_suspended: true,
+        ..job("a", 0).suspended()
+    };
+    let world = World::new(json!({ "replicatedJobs": [rjob("a", 2)] }))
+        .jobs([marked, job("a", 1).suspended()]);
+    let plan = world.plan();
+    let noted: Vec<bool> = plan
+        .actions()
+        .filter_map(|action| match action {
+            Action::ResumeJob { marked, .. } => Some(*marked),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(noted, [true, false]);
+}
+
+#[test]
+fn resources_are_replaced_with_their_gate_only() {
+    let mut role = rjob("a", 1);
+    role["template"]["spec"]["template"]["spec"] = json!({
+        "containers": [
+            { "name": "c", "image": "i", "resources": { "limits": { "cpu": "2" },
+                                                        "claims": [{ "name": "x" }] } },
+            { "name": "d", "image": "i" },
+        ],
+        "initContainers": [{ "name": "e", "resources": { "requests": { "cpu": "1" } } }],
+    });
+    let mut world = World::new(json!({ "replicatedJobs": [role] })).jobs([job("a", 0).suspended()]);
+    let plain = patches(&world.plan()).remove(0).0;
+    assert!(pod(&plain).get("containers").is_none());
+    let gate = jobset_api::Feature::MutablePodResourcesForSuspendedJobSets;
+    world.options.gates = world.options.gates.with(gate, true);
+    let plan = world.plan();
+    assert_eq!(
+        plan.actions().next().unwrap().failure_event(),
+        Some("FailedResourcePropagation")
+    );
+    let patch = patches(&plan).remove(0).0;
+    let none = json!({ "$patch": "replace" });
+    assert_eq!(
+        pod(&patch)["containers"],
+        json!([
+            { "name": "c", "resources": { "requests": none,
+                                          "limits": { "$patch": "replace", "cpu": "2" } } },
+            { "name": "d", "resources": { "requests": none, "limits": none } },
+        ])
+    );
+    assert_eq!(
+        pod(&patch)["initContainers"],
+        json!([{ "name": "e", "resources": { "requests": { "$patch": "replace", "cpu": "1" },
+                                             "limits": none } }])
+    );
+}

@@ -46,7 +46,11 @@ fn all_of(list: &[&str]) -> Value {
 
 fn matched(policy: Value, roles: [&str; 2]) -> i64 {
     let world = four(policy).jobs(roles.map(|role| job(role, 0).succeeded()));
-    let mut draft = Draft::new(JobSetStatus::default(), now());
+    let mut draft = Draft::new(
+        JobSetStatus::default(),
+        crate::PlanOptions::default(),
+        now(),
+    );
     let roles = Roles::of(&world.jobset);
     let buckets = Buckets::sort(
         &world.observed(),

@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jobset_api::{FeatureGates, JobSet, RestartStrategy, conditions};
+use jobset_api::{Feature, JobSet, RestartStrategy, conditions};
+use jobset_core::why::Decision;
 use jobset_core::{
-    Action, ChildJob, JobOutcome, Observed, OutcomeKind, Plan, ServiceState, Terminal, note, plan,
+    Action, ChildJob, JobOutcome, Observed, OutcomeKind, Plan, PlanOptions, ServiceState, Terminal,
+    note, plan,
 };
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -27,7 +29,10 @@ pub(crate) enum Tick {
     Ready,
     Succeed,
     Fail,
-    /// Pods of a suspended or terminating Job end; a terminating Job goes.
+    /// The Job is bound to fail; its Pods are being stopped.
+    Doom,
+    /// Pods of a suspended, doomed or terminating Job end; a terminating Job goes,
+    /// a doomed one has failed.
     Quiesce,
 }
 
@@ -45,7 +50,7 @@ pub(crate) struct Faults {
 pub(crate) struct World {
     pub(crate) jobset: JobSet,
     pub(crate) jobs: BTreeMap<String, SimJob>,
-    pub(crate) gates: FeatureGates,
+    pub(crate) options: PlanOptions,
     service: bool,
     claims: BTreeSet<String>,
     now: Timestamp,
@@ -64,10 +69,15 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(spec: Value, gates: FeatureGates) -> Self {
+    pub(crate) fn new(spec: Value, options: PlanOptions) -> Self {
+        Self::annotated(spec, Value::Null, options)
+    }
+
+    /// A world whose JobSet has these annotations.
+    pub(crate) fn annotated(spec: Value, annotations: Value, options: PlanOptions) -> Self {
         let jobset: JobSet = serde_json::from_value(serde_json::json!({
             "metadata": { "name": "js", "namespace": "ns", "uid": "js-uid",
-                          "resourceVersion": "1" },
+                          "resourceVersion": "1", "annotations": annotations },
             "spec": spec,
         }))
         .unwrap();
@@ -75,7 +85,7 @@ impl World {
             cached_jobset: jobset.clone(),
             jobset,
             jobs: BTreeMap::new(),
-            gates,
+            options,
             service: false,
             claims: BTreeSet::new(),
             now: Timestamp::from_second(1_800_000_000).unwrap(),
@@ -146,15 +156,20 @@ impl World {
                 view.active = job.pods;
                 view.start_time = Some(now);
             }
+            Tick::Doom if runs && view.active > 0 => view.failing = ends(OutcomeKind::Failed),
             Tick::Ready if runs => view.ready = view.active,
             Tick::Succeed | Tick::Fail if runs && view.active > 0 => {
-                let succeeded = matches!(tick, Tick::Succeed);
+                let succeeded = matches!(tick, Tick::Succeed) && view.failing.is_none();
                 view.outcome = ends(if succeeded {
                     OutcomeKind::Complete
                 } else {
                     OutcomeKind::Failed
                 });
                 view.succeeded = if succeeded { view.active } else { 0 };
+                (view.active, view.ready, job.pods) = (0, 0, 0);
+            }
+            Tick::Quiesce if view.failing.is_some() && view.outcome.is_none() && !view.deleting => {
+                view.outcome = view.failing.clone();
                 (view.active, view.ready, job.pods) = (0, 0, 0);
             }
             Tick::Quiesce if view.suspend || view.deleting => {
@@ -180,12 +195,14 @@ impl World {
                 ServiceState::Missing
             },
             claims: &self.claims,
+            pods: None,
+            dead_nodes: &[],
             pod_webhook: true,
         };
-        let first = plan(&observed, &self.gates, self.now);
+        let first = plan(&observed, &self.options, self.now);
         assert_eq!(
             first,
-            plan(&observed, &self.gates, self.now),
+            plan(&observed, &self.options, self.now),
             "deterministic"
         );
         first
@@ -221,7 +238,7 @@ impl World {
             for event in &settled.events {
                 assert!(event.note.len() <= note::MAX_BYTES);
             }
-            self.write_status(settled.status, settled.terminal);
+            self.write_status(settled.status, settled.terminal, &plan.decisions);
         }
         plan
     }
@@ -230,6 +247,7 @@ impl World {
         &mut self,
         status: Option<jobset_api::JobSetStatus>,
         terminal: Option<Terminal>,
+        decisions: &[Decision],
     ) {
         let Some(new) = status else { return };
         if self.cached_jobset.metadata.resource_version != self.jobset.metadata.resource_version {
@@ -247,9 +265,34 @@ impl World {
             entries.flat_map(|e| &e.job_restarts).sum()
         };
         assert!(singles(&new) >= singles(&old), "I3");
+        let restarts = (new.restarts - old.restarts) + (singles(&new) - singles(&old));
+        let decided = decisions.iter().filter(|d| d.action.starts_with("Restart"));
+        assert_eq!(restarts as usize, decided.count(), "I3: once per decision");
+        // Executions: once per restart of the whole set and per resumption.
+        if self
+            .options
+            .gates
+            .enabled(Feature::ExecutionAttemptsTracking)
+            && let Some(before) = old.execution_attempts
+        {
+            let suspended = |status: &jobset_api::JobSetStatus| {
+                let mut conditions = status.conditions.iter();
+                conditions.any(|c| c.type_ == "Suspended" && c.status == "True")
+            };
+            let resumed = i32::from(suspended(&old) && !suspended(&new));
+            let after = new.execution_attempts.unwrap();
+            assert_eq!(
+                after - before,
+                (new.restarts - old.restarts) + resumed,
+                "executions"
+            );
+        }
         if new.restarts > old.restarts || singles(&new) > singles(&old) {
             // The failed Job was there when the controller looked, though it may be gone by now.
-            let failed = |job: &Arc<ChildJob>| job.outcome_kind() == Some(OutcomeKind::Failed);
+            let fast = self.options.fast_failure_detection;
+            let failed = |job: &Arc<ChildJob>| {
+                job.outcome_kind() == Some(OutcomeKind::Failed) || (fast && job.failing.is_some())
+            };
             assert!(
                 self.cached_jobs.iter().any(failed),
                 "I3: a restart without a failed Job"
@@ -331,6 +374,7 @@ impl World {
                 uid,
                 clear_start_time,
                 patch,
+                ..
             } => {
                 assert_eq!(patch["metadata"]["uid"], uid.as_str());
                 assert_eq!(patch["spec"]["suspend"], false);
@@ -340,10 +384,17 @@ impl World {
                     job.view.start_time = None;
                 }
             }
+            Action::ScaleJob { name, uid, pods } => {
+                if let Some(job) = self.jobs.get_mut(name).filter(|job| job.view.uid == *uid) {
+                    job.view.parallelism = Some(*pods);
+                    job.view.completions = Some(*pods);
+                }
+            }
             Action::CreateService { .. } => self.service = true,
             Action::CreateClaim { name, .. } => {
                 assert!(self.claims.insert(name.clone()), "asked for twice: {name}");
             }
+            Action::RemovePod { .. } => panic!("no Pods are watched"),
             Action::DeleteJobSet { .. } => panic!("no time to live was set"),
         }
         self.check();
@@ -359,7 +410,8 @@ impl World {
                 .flat_map(|e| &e.job_restarts_count_towards_max)
                 .sum();
             let counted = status.restarts_count_towards_max + singles;
-            let max = policy.map_or(0, |p| p.max_restarts().max(0));
+            let forgiven = status.recovery.as_ref().map_or(0, |r| r.forgiven_restarts);
+            let max = policy.map_or(0, |p| p.max_restarts().max(0)) + forgiven;
             assert!(counted <= max, "I3: {counted} of {max}");
             // I4: never both.
             let both = conditions::is_true(&self.jobset, "Completed")
@@ -390,6 +442,11 @@ impl World {
             self.sync_jobset();
             self.sync_jobs();
             let plan = self.reconcile(Faults::default());
+            // Where there is nothing to do but wait, the time is over.
+            let idle = plan.steps.is_empty() && plan.status.is_none();
+            if let Some(wait) = plan.requeue_after.filter(|_| idle) {
+                self.now += SignedDuration::try_from(wait).unwrap() + SignedDuration::from_secs(1);
+            }
             let before: Vec<_> = self.jobs.values().map(|job| job.view.clone()).collect();
             for tick in [Tick::Quiesce, Tick::Start, Tick::Ready, Tick::Succeed] {
                 for nth in (0..self.jobs.len()).rev() {

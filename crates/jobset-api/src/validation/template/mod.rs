@@ -94,6 +94,33 @@ pub(super) fn validate_changed_scheduling(
     }
 }
 
+/// Checks the resources of those containers whose requests or limits changed.
+pub(super) fn validate_changed_resources(
+    jobset: &JobSet,
+    old: &ReplicatedJob,
+    new: &ReplicatedJob,
+    index: usize,
+    errors: &mut Vec<FieldError>,
+) {
+    if !makes_jobs(jobset, new) {
+        return;
+    }
+    let (old, new) = (&pod_template(old)["spec"], &pod_template(new)["spec"]);
+    for list in ["initContainers", "containers"] {
+        for (position, container) in items(&new[list]).enumerate() {
+            let before = items(&old[list]).find(|old| old["name"] == container["name"]);
+            let before = before.map_or(&Value::Null, |old| &old["resources"]);
+            let resources = &container["resources"];
+            if !semantically_equal(before, resources) {
+                let path = format!(
+                    "spec.replicatedJobs[{index}].template.spec.template.spec.{list}[{position}].resources"
+                );
+                resources::validate(resources, &path, errors);
+            }
+        }
+    }
+}
+
 fn pod_template(job: &ReplicatedJob) -> &Value {
     &job.template.as_value()["spec"]["template"]
 }

@@ -1,0 +1,173 @@
+//! Why a JobSet restarts or fails: every decision of the failure policy in one line for people.
+
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::jiff::Timestamp;
+
+/// Reason of the event that tells of a decision.
+pub const EVENT_REASON: &str = "FailurePolicyDecision";
+
+/// A decision about a failed Job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Restarts of the JobSet before the decision.
+    pub attempt: i32,
+    /// The rule that matched, if one did.
+    pub rule: Option<String>,
+    /// What is done.
+    pub action: String,
+    /// The failed Job that decided.
+    pub job: String,
+    /// Its uid.
+    pub job_uid: String,
+    /// Reason of the Job's failure.
+    pub reason: String,
+    /// Message of the Job's failure.
+    pub message: String,
+}
+
+impl Decision {
+    /// The line that tells of it, with the container that failed, if that is known.
+    #[must_use]
+    pub fn tell(&self, culprit: Option<&Culprit>) -> String {
+        let rule = self.rule.as_deref().unwrap_or("none matched");
+        let mut text = format!(
+            "attempt {}, rule: {rule}, action: {}, first failed job: {}",
+            self.attempt, self.action, self.job
+        );
+        if let Some(culprit) = culprit {
+            text.push_str(&format!(", {culprit}"));
+        }
+        text.push_str(&format!(" ({}: {})", self.reason, self.message));
+        crate::note::truncated(&text)
+    }
+}
+
+/// The container whose failure came first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Culprit {
+    /// Its Pod.
+    pub pod: String,
+    /// The Pod's node, if it had one.
+    pub node: Option<String>,
+    /// The container; `None` if the Pod failed as a whole, as in an eviction.
+    pub container: Option<String>,
+    /// How it ended.
+    pub ending: String,
+}
+
+impl fmt::Display for Culprit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pod {}", self.pod)?;
+        if let Some(node) = &self.node {
+            write!(f, " on node {node}")?;
+        }
+        if let Some(container) = &self.container {
+            write!(f, ", container {container}")?;
+        }
+        write!(f, ", {}", self.ending)
+    }
+}
+
+impl Culprit {
+    /// The first container that failed in any of a Job's Pods, or the first Pod that did without
+    /// one.
+    #[must_use]
+    pub fn first_of(pods: &[Pod]) -> Option<Self> {
+        let containers = pods.iter().flat_map(failures);
+        let first = containers.min_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.pod.cmp(&y.pod)));
+        first.map(|(_, culprit)| culprit).or_else(|| {
+            let mut failed: Vec<_> = pods.iter().filter_map(failed_as_a_whole).collect();
+            failed.sort_by(|a, b| a.pod.cmp(&b.pod));
+            failed.into_iter().next()
+        })
+    }
+}
+
+/// Containers of a Pod that ended badly, with the time; the time of none sorts last.
+fn failures(pod: &Pod) -> impl Iterator<Item = ((bool, Option<Timestamp>), Culprit)> + '_ {
+    let status = pod.status.iter();
+    let containers = status.flat_map(|status| {
+        let init = status.init_container_statuses.iter().flatten();
+        init.chain(status.container_statuses.iter().flatten())
+    });
+    containers.filter_map(move |container| {
+        let end = bad_end(container)?;
+        let time = end.finished_at.as_ref().map(|time| time.0);
+        let culprit = Culprit {
+            container: Some(container.name.clone()),
+            ending: ending(end),
+            ..of(pod)
+        };
+        Some(((time.is_none(), time), culprit))
+    })
+}
+
+/// How the container failed, now or before its last restart.
+fn bad_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    let ends = [&container.last_state, &container.state];
+    ends.into_iter()
+        .filter_map(|state| state.as_ref()?.terminated.as_ref())
+        .find(|end| end.exit_code != 0 || end.signal.is_some_and(|signal| signal != 0))
+}
+
+fn ending(end: &ContainerStateTerminated) -> String {
+    let signal = end
+        .signal
+        .filter(|signal| *signal != 0)
+        .or_else(|| Some(end.exit_code - 128).filter(|signal| (1..=64).contains(signal)));
+    let mut text = format!("exit code {}", end.exit_code);
+    if let Some(signal) = signal {
+        match signal_name(signal) {
+            Some(name) => text.push_str(&format!(", signal {name}")),
+            None => text.push_str(&format!(", signal {signal}")),
+        }
+    }
+    // Kubernetes says "Error" of every bad end; others, such as OOMKilled, say something.
+    if let Some(reason) = end.reason.as_deref().filter(|reason| *reason != "Error") {
+        text.push_str(&format!(", {reason}"));
+    }
+    text
+}
+
+fn failed_as_a_whole(pod: &Pod) -> Option<Culprit> {
+    let status = pod.status.as_ref()?;
+    if status.phase.as_deref() != Some("Failed") {
+        return None;
+    }
+    let reason = status.reason.as_deref().unwrap_or("failed");
+    Some(Culprit {
+        ending: reason.to_owned(),
+        ..of(pod)
+    })
+}
+
+fn of(pod: &Pod) -> Culprit {
+    Culprit {
+        pod: pod.metadata.name.clone().unwrap_or_default(),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        ..Culprit::default()
+    }
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;
