@@ -105,6 +105,7 @@ mod tests {
 
     const GATES: fn() -> FeatureGates = FeatureGates::default;
 
+    #[expect(clippy::unnecessary_wraps, reason = "the type of a look-up")]
     fn no_claims(_: &str) -> Result<Option<Value>, String> {
         Ok(None)
     }

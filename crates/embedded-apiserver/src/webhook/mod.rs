@@ -52,10 +52,13 @@ pub(crate) struct Webhooks {
     compiled: Mutex<Compiled>,
 }
 
+/// The webhooks of one configuration, with the revision they were compiled from.
+type Configured = (u64, Vec<Arc<Hook>>);
+
 /// What is kept from one rebuild to the next.
 struct Compiled {
-    /// By collection and name, with the revision it was compiled from.
-    configurations: HashMap<(&'static str, String), (u64, Vec<Arc<Hook>>)>,
+    /// By collection and name.
+    configurations: HashMap<(&'static str, String), Configured>,
     clients: Clients,
 }
 

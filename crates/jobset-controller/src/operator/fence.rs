@@ -171,7 +171,7 @@ mod tests {
     fn deadlines() {
         let fence = Fence::closed();
         assert!(fence.check().is_err());
-        fence.extend(now(), Duration::from_secs(60));
+        fence.extend(now(), Duration::from_mins(1));
         assert!(fence.check().is_ok());
         assert!(fence.clone().check().is_ok());
         fence.extend(
@@ -179,7 +179,7 @@ mod tests {
             Duration::from_secs(10),
         );
         assert!(fence.check().is_err());
-        fence.extend(now(), Duration::from_secs(60));
+        fence.extend(now(), Duration::from_mins(1));
         fence.close();
         assert!(fence.check().is_err());
         assert!(Fence::open().check().is_ok());
@@ -197,7 +197,7 @@ mod tests {
     async fn a_connection_goes_silent_at_the_deadline() {
         let (here, mut there) = tokio::io::duplex(1024);
         let fence = Fence::closed();
-        fence.extend(now(), Duration::from_secs(60));
+        fence.extend(now(), Duration::from_mins(1));
         let mut connection = TokioIo::new(FencedIo::new(TokioIo::new(here), fence.clone()));
         connection.write_all(b"half a requ").await.unwrap();
         fence.close();

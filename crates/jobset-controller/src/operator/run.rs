@@ -187,6 +187,9 @@ fn controller_options(configuration: &Configuration, gates: FeatureGates) -> Con
             .map_or(defaults.max_in_flight, usize::from),
         namespace: own.namespace,
         pod_webhook: configuration.webhooks(),
+        fast_failure_detection: own.fast_failure_detection.unwrap_or(false),
+        lean_suspend: own.lean_suspend.unwrap_or(false),
+        clean_up_managed_elsewhere: own.clean_up_managed_elsewhere.unwrap_or(false),
         shutdown_grace: RECONCILE_BUDGET,
         ..defaults
     }
@@ -664,6 +667,20 @@ clientConnection: {qps: 3, burst: 4}
             let settings = merged(file, &[]);
             let options = controller_options(&settings.configuration, settings.gates);
             assert_eq!(options.pod_webhook, expected, "{file}");
+            assert!(!options.fast_failure_detection && !options.lean_suspend);
+            assert!(!options.clean_up_managed_elsewhere);
+        }
+        for (key, of) in [
+            (
+                "fastFailureDetection",
+                (|o| o.fast_failure_detection) as fn(&ControllerOptions) -> bool,
+            ),
+            ("leanSuspend", |o| o.lean_suspend),
+            ("cleanUpManagedElsewhere", |o| o.clean_up_managed_elsewhere),
+        ] {
+            let settings = merged(&format!("extensions: {{{key}: true}}\n"), &[]);
+            let options = controller_options(&settings.configuration, settings.gates);
+            assert!(of(&options), "{key}");
         }
     }
 

@@ -194,6 +194,15 @@ pub(crate) struct Extensions {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub(crate) webhook_names: Vec<String>,
+    /// A failure is decided about as soon as it is certain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fast_failure_detection: Option<bool>,
+    /// What is suspended and has never run gets no Jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lean_suspend: Option<bool>,
+    /// Finished JobSets of other controllers are removed after their time, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) clean_up_managed_elsewhere: Option<bool>,
 }
 
 impl Configuration {

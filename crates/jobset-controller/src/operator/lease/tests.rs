@@ -112,7 +112,7 @@ async fn a_renewed_lease_stays_and_an_unrenewed_one_is_taken_after_its_duration(
     assert!(b_fence.check().is_err());
     let last = start.elapsed();
     let (_b, taken) = waiting.await.unwrap();
-    let unrenewed = taken - last;
+    let unrenewed = taken.checked_sub(last).unwrap();
     assert!(
         (15_000..15_600).contains(&unrenewed.as_millis()),
         "{unrenewed:?}"
