@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use embedded_apiserver::{AdmissionRequest, Operation, Status, StoredObjects};
-use jobset_api::FeatureGates;
+use jobset_api::{FeatureGates, constants};
 use jobset_controller::admission::{Admission, NodeTopology, PlacedPod, PlacementView};
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,13 +23,19 @@ enum Kind {
     Pod,
 }
 
-fn kind(request: &AdmissionRequest) -> Option<Kind> {
+/// As the match conditions of the operator's webhooks: a Pod that asks for nothing never gets there.
+fn kind(request: &AdmissionRequest, object: &Value) -> Option<Kind> {
     if !request.subresource.is_empty() {
         return None;
     }
     match (&*request.group, &*request.resource) {
-        (jobset_api::constants::GROUP, "jobsets") => Some(Kind::JobSet),
-        ("", "pods") => Some(Kind::Pod),
+        (constants::GROUP, "jobsets") => Some(Kind::JobSet),
+        ("", "pods") => {
+            let annotations = object["metadata"]["annotations"].as_object()?;
+            let placed = annotations.contains_key(constants::EXCLUSIVE_TOPOLOGY_KEY)
+                && !annotations.contains_key(constants::NODE_SELECTOR_STRATEGY_KEY);
+            placed.then_some(Kind::Pod)
+        }
         _ => None,
     }
 }
@@ -56,7 +62,7 @@ impl embedded_apiserver::Admission for JobSetAdmission {
         if request.operation != Operation::Create {
             return Ok(Vec::new());
         }
-        match kind(request) {
+        match kind(request, object) {
             Some(Kind::JobSet) => self.with_view(request).default_jobset(object),
             Some(Kind::Pod) => self
                 .with_view(request)
@@ -73,7 +79,7 @@ impl embedded_apiserver::Admission for JobSetAdmission {
         object: &Value,
         old: Option<&Value>,
     ) -> Result<Vec<String>, Status> {
-        let Some(kind) = kind(request) else {
+        let Some(kind) = kind(request, object) else {
             return Ok(Vec::new());
         };
         let admission = self.with_view(request);

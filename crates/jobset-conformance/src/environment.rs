@@ -137,7 +137,11 @@ impl Environment {
             }),
             operator: Mutex::new(Operator::in_process(client.clone(), gates())),
             client,
-            has: BTreeSet::from([Need::JobSetAdmission, Need::PodAdmission]),
+            has: BTreeSet::from([
+                Need::JobSetAdmission,
+                Need::PodAdmission,
+                Need::ElasticJobSet,
+            ]),
             parts: Mutex::new(Parts {
                 cluster: Some(cluster),
                 node: JoinSet::new(),
@@ -191,7 +195,11 @@ impl Environment {
                 )
                 .await?;
                 if program.has_webhooks() {
-                    has.extend([Need::JobSetAdmission, Need::PodAdmission]);
+                    has.extend([
+                        Need::JobSetAdmission,
+                        Need::PodAdmission,
+                        Need::ElasticJobSet,
+                    ]);
                 } else {
                     has.insert(Need::AdmissionPolicy);
                 }
