@@ -155,6 +155,10 @@ async fn outage(
     const JOBS: usize = 120;
     world.create(&jobset("js", vec![role("w", 120)])).await?;
     let seen = until_jobs(world, 10).await?;
+    if standstill.is_none() {
+        let mut operator = world.environment.operator.lock().await;
+        operator.let_refusals_pass();
+    }
     let begin = Instant::now();
     let mut restarts = 0;
     let outage = async {

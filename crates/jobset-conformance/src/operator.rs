@@ -177,6 +177,13 @@ impl Operator {
         Ok(true)
     }
 
+    /// The API server is about to start anew, and then refuses everything for a moment.
+    pub(crate) fn let_refusals_pass(&mut self) {
+        if let How::Program(program) = &mut self.how {
+            program.let_refusals_pass();
+        }
+    }
+
     /// Stops it for good: removes what was installed, and looks whether its rights sufficed.
     ///
     /// # Errors

@@ -21,6 +21,9 @@ pub(crate) struct Audit {
 pub(crate) struct Use {
     pub(crate) allowed: BTreeSet<Right>,
     pub(crate) refused: BTreeSet<Right>,
+    /// Of the refused ones, those that were not granted later. An API server that has just started
+    /// refuses everything until it has read the roles.
+    pub(crate) refused_for_good: BTreeSet<Right>,
 }
 
 impl Audit {
@@ -63,8 +66,10 @@ fn asked(log: &str, account: &str) -> Use {
         };
         let right = (subject, word(&entry["verb"]));
         if entry["annotations"]["authorization.k8s.io/decision"] == "forbid" {
+            found.refused_for_good.insert(right.clone());
             found.refused.insert(right);
         } else {
+            found.refused_for_good.remove(&right);
             found.allowed.insert(right);
         }
     }
@@ -145,6 +150,7 @@ mod tests {
         let log = [
             entry("me", "patch", status, "allow"),
             entry("me", "list", json!({"resource": "pods"}), "forbid"),
+            entry("me", "get", Value::Null, "forbid"),
             entry("me", "get", Value::Null, "allow"),
             entry("other", "delete", json!({"resource": "pods"}), "forbid"),
             "{\"user\": {\"us".to_owned(),
@@ -152,7 +158,8 @@ mod tests {
         .join("\n");
         let expected = Use {
             allowed: rights(&[("batch/jobs/status", "patch"), ("/metrics", "get")]),
-            refused: rights(&[("pods", "list")]),
+            refused: rights(&[("pods", "list"), ("/metrics", "get")]),
+            refused_for_good: rights(&[("pods", "list")]),
         };
         assert_eq!(asked(&log, "me"), expected);
     }

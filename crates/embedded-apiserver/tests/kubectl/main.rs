@@ -5,4 +5,5 @@
 mod fixture;
 mod reading;
 mod typed;
+mod webhooks;
 mod writing;

@@ -198,6 +198,19 @@ async fn concurrent_writes_share_connections() {
 }
 
 #[tokio::test]
+async fn connections_are_kept_without_http2() {
+    for protocols in [&["http/1.1"][..], &[]] {
+        let hooks = Hooks::speaking(protocols, |_, _| allow()).await;
+        let server = server(&[], &[hooks.webhook("v", json!({}))]).await;
+        for name in ["x", "y", "z"] {
+            post(&server, MAPS, &map(name)).await.ok();
+        }
+        assert_eq!(hooks.calls().len(), 3);
+        assert_eq!(hooks.connections.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
 async fn writers_of_one_object_all_get_through() {
     let hooks = Hooks::start(|_, _| allow()).await;
     let server = server(&[], &[hooks.webhook("v", json!({}))]).await;

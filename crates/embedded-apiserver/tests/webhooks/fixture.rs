@@ -64,6 +64,14 @@ impl Hooks {
     pub(crate) async fn start(
         answer: impl Fn(&str, &Value) -> Answer + Clone + Send + Sync + 'static,
     ) -> Self {
+        Self::speaking(&["h2", "http/1.1"], answer).await
+    }
+
+    /// The same with the protocols it offers.
+    pub(crate) async fn speaking(
+        protocols: &[&str],
+        answer: impl Fn(&str, &Value) -> Answer + Clone + Send + Sync + 'static,
+    ) -> Self {
         let ca = authority();
         let mut params =
             CertificateParams::new(vec!["127.0.0.1".to_owned(), "hooks.system.svc".to_owned()])
@@ -81,7 +89,10 @@ impl Hooks {
                 PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
             )
             .unwrap();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        tls.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let calls: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
