@@ -213,7 +213,7 @@ fn differences_to_a_cluster_are_shown_and_judged() {
     assert_eq!(set["server"]["verdict"], "refuses");
     // One that is not there.
     edited("other.json", &|manifest| {
-        manifest["metadata"]["name"] = "other".into()
+        manifest["metadata"]["name"] = "other".into();
     });
     let ended = diff("other.json", &[]);
     for part in [
