@@ -99,7 +99,34 @@ async fn unschedulable_and_gated_pods_wait() {
     create(&client, pod("free", json!({"containers": containers()}))).await;
     assert_eq!(phase(&ended(&client, "free").await), "Succeeded");
     let gated = pods(&client).get("gated").await.unwrap();
+    let scheduled = gated.status.and_then(|s| s.conditions).unwrap_or_default();
+    let why: Vec<_> = scheduled
+        .iter()
+        .filter(|c| c.type_ == "PodScheduled")
+        .map(|c| (&*c.status, c.reason.as_deref()))
+        .collect();
+    assert_eq!(why, [("False", Some("SchedulingGated"))]);
     assert_eq!(gated.spec.unwrap().node_name, None);
+    // The other one's event says what is in the way.
+    let events: kube::Api<k8s_openapi::api::core::v1::Event> =
+        kube::Api::namespaced(client.clone(), "default");
+    let begin = std::time::Instant::now();
+    let note = loop {
+        let all = events
+            .list(&kube::api::ListParams::default())
+            .await
+            .unwrap();
+        let of_picky = |e: &&k8s_openapi::api::core::v1::Event| {
+            e.reason.as_deref() == Some("FailedScheduling")
+                && e.involved_object.name.as_deref() == Some("picky")
+        };
+        if let Some(event) = all.items.iter().find(of_picky) {
+            break event.message.clone().unwrap_or_default();
+        }
+        assert!(begin.elapsed() < Duration::from_mins(1), "no event");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(note.starts_with("0/1 nodes are available"), "{note}");
     let open = json!([{"op": "remove", "path": "/spec/schedulingGates/0"}]);
     let open: Patch<()> = Patch::Json(serde_json::from_value(open).unwrap());
     pods(&client)
