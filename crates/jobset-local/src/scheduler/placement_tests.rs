@@ -344,7 +344,6 @@ fn effort_grows_with_kinds_of_pods_not_with_pods() {
 }
 
 #[test]
-#[ignore = "takes a minute without optimisation; prints the figure for a large cluster"]
 fn effort_in_a_large_cluster() {
     check_effort(5_000, 500);
 }
