@@ -54,7 +54,7 @@ impl Engine {
             work_dir: std::env::current_dir().context("cannot find the present directory")?,
             launcher: vec![program.into_os_string(), LAUNCH_COMMAND.into()],
             data_dir,
-            admission: Some(Arc::new(JobSetAdmission::default())),
+            admission: Some(Arc::new(JobSetAdmission::new(args.feature_gates))),
             crds: vec![jobset_api::crd::crd_value().clone()],
             listen,
             ..ClusterOptions::default()
@@ -64,7 +64,13 @@ impl Engine {
             write_secret(path, &endpoint.kubeconfig)
                 .with_context(|| format!("cannot write the kubeconfig {}", path.display()))?;
         }
-        let controller = Controller::new(cluster.client(), ControllerOptions::default());
+        let controller = Controller::new(
+            cluster.client(),
+            ControllerOptions {
+                gates: args.feature_gates,
+                ..ControllerOptions::default()
+            },
+        );
         let (stats, stop) = (controller.stats(), CancellationToken::new());
         let controller = tokio::spawn(controller.run(stop.clone()));
         Ok(Self {

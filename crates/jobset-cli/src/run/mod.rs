@@ -36,7 +36,7 @@ pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
     let start = Instant::now();
     let checks = Checks {
         processes: args.cluster.runtime == RuntimeKind::Process,
-        ..Checks::default()
+        gates: args.cluster.feature_gates,
     };
     let documents = match manifest::load(&args.files, checks) {
         Ok(documents) => documents,
