@@ -33,6 +33,7 @@ impl Engine {
         data_dir: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find the program's own file")?;
+        let tools = jobset_agent::NAMES.map(|name| (name.to_owned(), program.clone()));
         let cluster = Cluster::start(ClusterOptions {
             nodes: usize::from(args.nodes),
             topology: args.topology.clone(),
@@ -57,6 +58,7 @@ impl Engine {
             admission: Some(Arc::new(JobSetAdmission::new(args.feature_gates))),
             crds: vec![jobset_api::crd::crd_value().clone()],
             listen,
+            tools: tools.into(),
             ..ClusterOptions::default()
         })
         .await?;
