@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use futures::{Stream, StreamExt as _};
-use jobset_api::{FeatureGates, JobSet, constants};
+use jobset_api::{FeatureGates, JobSet, conditions, constants};
 use jobset_local::cluster::ClusterOptions;
 use jobset_local::node::{EXIT_CODE, FakeRuntime, Runtime};
 use k8s_openapi::api::batch::v1::Job;
@@ -104,10 +104,7 @@ fn is_ready(jobset: &JobSet, jobs: u16, attempt: i32) -> bool {
         return false;
     };
     let ready: i32 = status.replicated_jobs_status.iter().map(|r| r.ready).sum();
-    let restarting = status
-        .conditions
-        .iter()
-        .any(|c| c.type_ == "RestartingJobSet" && c.status == "True");
+    let restarting = conditions::is_true(jobset, "RestartingJobSet");
     status.restarts == attempt && ready == i32::from(jobs) && !restarting
 }
 
@@ -220,9 +217,15 @@ impl View {
 
 fn show(options: &Options, restarts: &[Restart]) {
     let time = |of: fn(&Restart) -> Duration| times(restarts.iter().map(of));
-    let sent = |verb, resource| counts(restarts.iter().map(|r| r.asked.sent(verb, resource)));
+    let sent = |verb, resource| {
+        counts(
+            restarts
+                .iter()
+                .map(|r| r.asked.by_controller(verb, resource)),
+        )
+    };
     let jobs = u64::from(options.jobs);
-    let writes = |r: &Restart| r.asked.sent("patch", "jobsets/status");
+    let writes = |r: &Restart| r.asked.by_controller("patch", "jobsets/status");
     let total = |r: &Restart| r.asked.controller.values().sum::<u64>();
     let title = format!("{jobs} Jobs, {} restarts", restarts.len());
     head(&[&title, "median (range)"]);

@@ -60,10 +60,19 @@ impl Asked {
     }
 
     /// How often the controller sent a request.
-    pub(crate) fn sent(&self, verb: &str, resource: &str) -> u64 {
-        let key = (verb.to_owned(), resource.to_owned());
-        self.controller.get(&key).copied().unwrap_or_default()
+    pub(crate) fn by_controller(&self, verb: &str, resource: &str) -> u64 {
+        count(&self.controller, verb, resource)
     }
+
+    /// How often anybody did.
+    pub(crate) fn by_all(&self, verb: &str, resource: &str) -> u64 {
+        count(&self.all, verb, resource)
+    }
+}
+
+fn count(requests: &Requests, verb: &str, resource: &str) -> u64 {
+    let key = (verb.to_owned(), resource.to_owned());
+    requests.get(&key).copied().unwrap_or_default()
 }
 
 impl World {

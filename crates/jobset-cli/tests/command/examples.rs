@@ -209,6 +209,22 @@ fn a_training_survives_three_failures() {
 }
 
 #[test]
+fn a_training_survives_three_failures_in_place() {
+    if !has("python3") {
+        return;
+    }
+    let files = ["code", "in-place"].map(|f| format!("examples/checkpointed-training/{f}.yaml"));
+    let files = files.each_ref().map(String::as_str);
+    let gate = ["--feature-gates", "InPlaceRestart=true"];
+    let ended = run_with(&Place::new(), &files, &gate);
+    expect_trained(&ended);
+    let document = ended.json();
+    assert_eq!(document["jobsets"][0]["restarts"], 0);
+    let created = &document["api"]["requests"]["create pods"];
+    assert_eq!(*created, 3, "the Pods stay");
+}
+
+#[test]
 fn maintenance_does_not_count_but_everything_else_does() {
     let example = "examples/host-maintenance/jobset.yaml";
     let ended = run(&Place::new(), example);
