@@ -52,8 +52,8 @@ pub(crate) async fn serve(listener: TcpListener, path: &str) {
                 let path = Arc::clone(&path);
                 tokio::spawn(async move {
                     let answer = service_fn(|request| {
-                        let status = status(&request, &path);
-                        async move { answer(status) }
+                        let answer = answer(&request, &path);
+                        async move { Ok::<_, Infallible>(answer) }
                     });
                     let served = http1::Builder::new()
                         .timer(TokioTimer::new())
@@ -74,16 +74,10 @@ pub(crate) async fn serve(listener: TcpListener, path: &str) {
     }
 }
 
-fn status(request: &Request<Incoming>, path: &str) -> StatusCode {
-    if request.uri().path() == path {
-        StatusCode::OK
-    } else {
-        StatusCode::NOT_FOUND
-    }
-}
-
-fn answer(status: StatusCode) -> Result<Response<Empty<Bytes>>, Infallible> {
+fn answer(request: &Request<Incoming>, path: &str) -> Response<Empty<Bytes>> {
     let mut response = Response::new(Empty::new());
-    *response.status_mut() = status;
-    Ok(response)
+    if request.uri().path() != path {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
 }

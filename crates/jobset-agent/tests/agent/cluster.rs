@@ -145,6 +145,11 @@ impl Cluster {
         tokio::spawn(controller.run(shutdown));
     }
 
+    /// The API as a service, to put something in front of it.
+    pub(crate) fn router(&self) -> axum::Router {
+        self.server.router()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

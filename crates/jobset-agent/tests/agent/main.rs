@@ -8,4 +8,5 @@ mod barrier;
 mod cluster;
 mod group;
 mod process;
+mod requests;
 mod worker;

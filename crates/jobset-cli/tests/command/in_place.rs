@@ -162,7 +162,7 @@ fn a_job_that_has_succeeded_is_done_again_when_the_others_restart() {
 /// Spec, "Limits and defects": who waits for others to be ready, or complete, is not waited for.
 #[test]
 fn replicated_jobs_that_wait_for_others_deadlock_nobody() {
-    let script = r#"exit 0"#;
+    let script = "exit 0";
     for (status, startup) in [
         (Some("Complete"), false),
         (Some("Ready"), false),
@@ -172,7 +172,7 @@ fn replicated_jobs_that_wait_for_others_deadlock_nobody() {
         // Ready means that the barrier is down, and the worker stays until the other one has begun.
         let first = match status {
             Some("Complete") => script,
-            _ => r#"wait_for started-b-0-0-1"#,
+            _ => "wait_for started-b-0-0-1",
         };
         let mut second = role("b", 1, 1, &sidecar(script));
         if let Some(status) = status {
@@ -287,5 +287,23 @@ fn containers_find_the_api_as_in_any_cluster() {
         "last on PATH: tools",
     ] {
         assert!(ended.stdout.contains(line), "{line}: {ended:?}");
+    }
+}
+
+#[test]
+fn the_manifests_of_the_guide_are_valid() {
+    let guide = fs::read_to_string(crate::support::repository("docs/in-place-restart.md")).unwrap();
+    let manifests: Vec<&str> = guide
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert_eq!(manifests.len(), 2);
+    for manifest in manifests {
+        let place = Place::new();
+        let arguments = [&["validate", "-", "--runtime", "process"], &GATE[..]].concat();
+        let ended = place.run_with_input(&arguments, manifest);
+        ended.expect_code(0);
+        assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
     }
 }

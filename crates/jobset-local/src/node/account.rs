@@ -39,6 +39,13 @@ impl std::fmt::Debug for ApiAccess {
     }
 }
 
+/// What a container gets.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) mount: Option<Mount>,
+}
+
 /// The service accounts of all namespaces.
 #[derive(Debug)]
 pub(crate) struct Accounts {
@@ -51,14 +58,14 @@ impl Accounts {
         Self { api, directory }
     }
 
-    /// The variables and, with `isolated`, the mount of a container.
+    /// What this container gets; a mount only if it is `isolated`.
     pub(crate) fn of(
         &self,
         pod: &Pod,
         container: &Container,
         namespace: &str,
         isolated: bool,
-    ) -> io::Result<(Vec<(String, String)>, Option<Mount>)> {
+    ) -> io::Result<Account> {
         let port = self.api.address.port().to_string();
         let mut variables = vec![
             (
@@ -70,13 +77,19 @@ impl Accounts {
         ];
         let spec = pod.spec.as_ref();
         if spec.and_then(|spec| spec.automount_service_account_token) == Some(false) {
-            return Ok((variables, None));
+            return Ok(Account {
+                variables,
+                mount: None,
+            });
         }
         let source = self.files(namespace)?;
         if !isolated {
             let file = source.join(KUBECONFIG).to_string_lossy().into_owned();
             variables.push(("KUBECONFIG".to_owned(), file));
-            return Ok((variables, None));
+            return Ok(Account {
+                variables,
+                mount: None,
+            });
         }
         let mounts = container.volume_mounts.iter().flatten();
         let own = mounts
@@ -88,7 +101,7 @@ impl Accounts {
             read_only: true,
             optional: false,
         });
-        Ok((variables, mount))
+        Ok(Account { variables, mount })
     }
 
     /// The directory with the files of a namespace's accounts: all of them are the administrator.
@@ -178,7 +191,7 @@ mod tests {
         assert!(!format!("{accounts:?}").contains("secret"));
         let (pod, container) = parts(json!({"containers": []}), json!([]));
         for _ in 0..2 {
-            let (variables, mount) = accounts.of(&pod, &container, "ns", true).unwrap();
+            let Account { variables, mount } = accounts.of(&pod, &container, "ns", true).unwrap();
             let mount = mount.unwrap();
             assert_eq!(mount.target, Path::new(MOUNT_PATH));
             assert!(mount.read_only && !mount.optional);
@@ -203,7 +216,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let accounts = accounts(directory.path());
         let (pod, container) = parts(json!({"containers": []}), json!([]));
-        let (variables, mount) = accounts.of(&pod, &container, "ns", false).unwrap();
+        let Account { variables, mount } = accounts.of(&pod, &container, "ns", false).unwrap();
         assert_eq!(mount, None);
         let (name, file) = variables.last().unwrap();
         assert_eq!(name, "KUBECONFIG");
@@ -226,7 +239,7 @@ mod tests {
             ),
         ] {
             let (pod, container) = parts(pod, mounts);
-            let (variables, mount) = accounts.of(&pod, &container, "ns", true).unwrap();
+            let Account { variables, mount } = accounts.of(&pod, &container, "ns", true).unwrap();
             assert_eq!((variables.len(), mount), (3, None));
         }
     }

@@ -91,10 +91,11 @@ impl Start {
         let mut account = None;
         if let Some(accounts) = &self.node.accounts {
             let namespace = &self.name.namespace;
-            let found = accounts.of(&self.pod, &self.container, namespace, isolated);
-            let (variables, mount) = found.map_err(|e| blocked(e.to_string()))?;
-            base.extend(variables);
-            account = mount;
+            let found = accounts
+                .of(&self.pod, &self.container, namespace, isolated)
+                .map_err(|e| blocked(e.to_string()))?;
+            base.extend(found.variables);
+            account = found.mount;
         }
         let env = env::build(&base, &self.pod, &self.container, &self.facts, &sources)
             .map_err(blocked)?;
