@@ -1,5 +1,7 @@
 //! Several agents and the controller.
 
+use std::time::{Duration, Instant};
+
 use jobset_api::constants;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -7,7 +9,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use crate::barrier::{ask, free_port};
-use crate::cluster::{Cluster, until};
+use crate::cluster::{Cluster, PATIENCE, until};
 use crate::process::{Agent, RESTART};
 
 /// A Pod, played: its object, and the agent in its place among the containers.
@@ -72,15 +74,26 @@ fn start(cluster: &Cluster, pod: &str, port: u16) -> Agent {
 
 /// Attends the Pods until all barriers are down and the JobSet shows these attempts.
 async fn until_lifted(cluster: &Cluster, pods: &mut [&mut Played], attempts: (i32, Option<i32>)) {
-    until(&format!("all are lifted at {attempts:?}"), async || {
+    let started = Instant::now();
+    loop {
         let mut lifted = true;
         for pod in pods.iter_mut() {
             pod.attend(cluster).await;
             lifted &= pod.is_lifted().await;
         }
-        lifted && cluster.attempts().await == (Some(attempts.0), attempts.1)
-    })
-    .await;
+        if lifted && cluster.attempts().await == (Some(attempts.0), attempts.1) {
+            return;
+        }
+        if started.elapsed() > PATIENCE {
+            let logs: Vec<_> = pods.iter().map(|pod| pod.agent.log()).collect();
+            let status = cluster.jobsets().get("js").await.unwrap().status;
+            panic!(
+                "not lifted at {attempts:?}: {status:#?}\n{}",
+                logs.join("\n---\n")
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 fn pairs() -> serde_json::Value {
