@@ -19,6 +19,9 @@ use crate::orders::JobSetView;
 /// Time limit of a single write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest wait for a list, which may begin with the longest pause after failures.
+const LIST_TIMEOUT: Duration = Duration::from_mins(1);
+
 /// Why there is no client.
 #[derive(Debug, Error)]
 pub enum ConnectError {
@@ -108,36 +111,58 @@ pub(crate) async fn report(pods: &Api<Pod>, pod: &str, attempt: i64) -> Result<(
 /// The first list is answered by the store itself, never by a cache that lags behind: an attempt
 /// chosen by an old status would be the current one, and this Pod would run without the others.
 pub(crate) async fn follow(jobsets: Api<JobSetView>, name: &str, tell: impl Fn(JobSetView)) {
+    loop {
+        follow_until_stuck(jobsets.clone(), name, &tell).await;
+        tracing::warn!("the list of JobSets has no answer within {LIST_TIMEOUT:?}, trying again");
+    }
+}
+
+/// Returns when a list is not answered. A watch that falls silent is noticed by the watcher itself.
+async fn follow_until_stuck(jobsets: Api<JobSetView>, name: &str, tell: &impl Fn(JobSetView)) {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut events = std::pin::pin!(watcher(jobsets, config).backoff(Backoff::default()));
-    let mut seen = false;
-    while let Some(event) = events.next().await {
+    let (mut listing, mut seen) = (true, false);
+    loop {
+        let event = if listing {
+            match tokio::time::timeout(LIST_TIMEOUT, events.next()).await {
+                Ok(event) => event,
+                Err(_) => return,
+            }
+        } else {
+            events.next().await
+        };
+        // The watcher itself never ends.
+        let Some(event) = event else { return };
         match event {
+            Ok(Event::Init) => (listing, seen) = (true, false),
             Ok(Event::InitApply(jobset) | Event::Apply(jobset)) => {
                 seen = true;
                 tell(jobset);
             }
-            Ok(Event::InitDone) if !seen => {
-                tracing::warn!(jobset = name, "there is no such JobSet; waiting for it");
+            Ok(Event::InitDone) => {
+                listing = false;
+                if !seen {
+                    tracing::warn!(jobset = name, "there is no such JobSet; waiting for it");
+                }
             }
-            Ok(Event::Delete(_)) => {
-                seen = false;
-                tracing::info!(jobset = name, "the JobSet is gone");
-            }
-            Ok(Event::Init | Event::InitDone) => {}
+            Ok(Event::Delete(_)) => tracing::info!(jobset = name, "the JobSet is gone"),
             Err(error) => {
-                let hint = match &error {
-                    watcher::Error::InitialListFailed(kube::Error::Api(status))
-                    | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-                        if status.code == 403 =>
-                    {
-                        "; the Pod's service account needs the verbs get, list and watch on \
-                         jobsets"
-                    }
-                    _ => "",
-                };
+                let hint = hint(&error);
                 tracing::warn!("the JobSet cannot be watched, trying again: {error}{hint}");
             }
         }
+    }
+}
+
+/// What helps, if it is known.
+fn hint(error: &watcher::Error) -> &'static str {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if status.code == 403 =>
+        {
+            "; the Pod's service account needs the verbs get, list and watch on jobsets"
+        }
+        _ => "",
     }
 }

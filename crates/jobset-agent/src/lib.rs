@@ -89,12 +89,13 @@ fn agent() -> Result<u8, Box<dyn std::error::Error>> {
 
 /// The log, on standard error; `JOBSET_LOG` is the least level that is written.
 fn start_log() {
-    let level = std::env::var("JOBSET_LOG").ok();
-    let level = level.and_then(|level| level.parse().ok());
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let wanted = std::env::var("JOBSET_LOG").unwrap_or_default();
+    let level: Option<LevelFilter> = wanted.parse().ok();
     let filter = tracing_subscriber::filter::Targets::new()
         .with_default(LevelFilter::ERROR)
         .with_target("jobset_agent", level.unwrap_or(LevelFilter::INFO));
-    use tracing_subscriber::layer::SubscriberExt as _;
     let subscriber = tracing_subscriber::registry().with(filter).with(
         tracing_subscriber::fmt::layer()
             .with_ansi(false)
@@ -103,6 +104,11 @@ fn start_log() {
     );
     // Fails only if a log was started before; that one serves as well.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    if level.is_none() && !wanted.is_empty() {
+        tracing::warn!(
+            "JOBSET_LOG is {wanted:?}: it must be off, error, warn, info, debug or trace"
+        );
+    }
 }
 
 #[cfg(test)]

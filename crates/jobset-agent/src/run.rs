@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::machine::{Behind, Effect, Input, Machine, Why};
 use crate::orders::JobSetView;
 use crate::settings::{Mode, Settings};
-use crate::worker::Worker;
+use crate::worker::{self, Worker};
 use crate::{backoff, barrier, connection};
 
 /// Signals that are passed on to the worker. The first two end the agent.
@@ -139,10 +139,7 @@ impl Agent<'_> {
             while self.tasks.try_join_next().is_some() {}
             let input = match next {
                 Happened::Input(input) => Some(input),
-                Happened::Child => {
-                    let ended = self.worker.as_mut().and_then(Worker::reap);
-                    ended.map(Input::WorkerEnded)
-                }
+                Happened::Child => worker::reap(self.worker.as_mut()).map(Input::WorkerEnded),
             };
             let Some(input) = input else { continue };
             tracing::debug!(?input);

@@ -43,28 +43,33 @@ impl Worker {
             Err(error) => tracing::warn!(%signal, %error, "the worker cannot be signalled"),
         }
     }
+}
 
-    /// Collects what has ended: the worker, and orphans that have become children of this process.
-    /// Says how the worker ended, if it did.
-    pub(crate) fn reap(&mut self) -> Option<WorkerEnd> {
-        let mut worker = None;
-        loop {
-            let (pid, end) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => (
-                    pid,
-                    WorkerEnd::Exited(u8::try_from(code).unwrap_or(u8::MAX)),
-                ),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, WorkerEnd::Killed(signal as i32)),
-                Err(Errno::EINTR) => continue,
-                Ok(WaitStatus::StillAlive) | Err(_) => return worker,
-                Ok(_) => continue,
-            };
-            if pid == self.pid && !self.ended {
-                self.ended = true;
-                worker = Some(end);
-            }
+/// Collects what has ended: the worker, and orphans that have become children of this process. Says
+/// how the worker ended, if it did.
+pub(crate) fn reap(worker: Option<&mut Worker>) -> Option<WorkerEnd> {
+    let running = worker.filter(|worker| !worker.ended);
+    let pid = running.as_ref().map(|worker| worker.pid);
+    let mut found = None;
+    loop {
+        let (ended, end) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => (
+                pid,
+                WorkerEnd::Exited(u8::try_from(code).unwrap_or(u8::MAX)),
+            ),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, WorkerEnd::Killed(signal as i32)),
+            Err(Errno::EINTR) => continue,
+            Ok(WaitStatus::StillAlive) | Err(_) => break,
+            Ok(_) => continue,
+        };
+        if Some(ended) == pid {
+            found = Some(end);
         }
     }
+    if let (Some(worker), Some(_)) = (running, found) {
+        worker.ended = true;
+    }
+    found
 }
 
 impl Drop for Worker {

@@ -9,10 +9,18 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::cluster::until;
 use crate::process::{Agent, RESTART, lonely};
 
-/// Where nobody listens.
+/// Where nobody listens, on every address. Outside the range from which the kernel takes the ports of
+/// outgoing connections: those of other tests would be in the way, or a connection meet itself.
 pub(crate) async fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    listener.local_addr().unwrap().port()
+    loop {
+        let port = fastrand::u16(10_000..32_000);
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+            .await
+            .is_ok()
+        {
+            return port;
+        }
+    }
 }
 
 /// The status code that a request is answered with, if somebody listens.
