@@ -1,5 +1,7 @@
 //! Developer commands, run as `cargo xtask COMMAND`.
 
+#[cfg(test)]
+mod agent_policy_tests;
 mod bench;
 #[cfg(test)]
 mod cel;

@@ -48,6 +48,7 @@ pub(crate) enum Command {
   jobset run training.yaml --output json > result.json
   jobset run exclusive.yaml --nodes 16 --topology rack=4
   jobset run big.yaml --runtime fake      no processes: try a large manifest
+  jobset run in-place.yaml --feature-gates InPlaceRestart=true
   jobset run training.yaml --keep         look around with kubectl afterwards
 
 Containers run as processes of this machine: images are not pulled, a container's command must
@@ -140,6 +141,9 @@ pub(crate) struct ClusterArgs {
     /// Where to write a kubeconfig for the cluster (mode 0600)
     #[arg(long, value_name = "PATH")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// Feature gates of the controller: NAME=true,...
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = FeatureGates::parse, value_name = "LIST")]
+    pub(crate) feature_gates: FeatureGates,
 }
 
 /// How Pods run.

@@ -33,6 +33,7 @@ impl Engine {
         data_dir: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find the program's own file")?;
+        let tools = jobset_agent::NAMES.map(|name| (name.to_owned(), program.clone()));
         let cluster = Cluster::start(ClusterOptions {
             nodes: usize::from(args.nodes),
             topology: args.topology.clone(),
@@ -54,9 +55,10 @@ impl Engine {
             work_dir: std::env::current_dir().context("cannot find the present directory")?,
             launcher: vec![program.into_os_string(), LAUNCH_COMMAND.into()],
             data_dir,
-            admission: Some(Arc::new(JobSetAdmission::default())),
+            admission: Some(Arc::new(JobSetAdmission::new(args.feature_gates))),
             crds: vec![jobset_api::crd::crd_value().clone()],
             listen,
+            tools: tools.into(),
             ..ClusterOptions::default()
         })
         .await?;
@@ -64,7 +66,13 @@ impl Engine {
             write_secret(path, &endpoint.kubeconfig)
                 .with_context(|| format!("cannot write the kubeconfig {}", path.display()))?;
         }
-        let controller = Controller::new(cluster.client(), ControllerOptions::default());
+        let controller = Controller::new(
+            cluster.client(),
+            ControllerOptions {
+                gates: args.feature_gates,
+                ..ControllerOptions::default()
+            },
+        );
         let (stats, stop) = (controller.stats(), CancellationToken::new());
         let controller = tokio::spawn(controller.run(stop.clone()));
         Ok(Self {

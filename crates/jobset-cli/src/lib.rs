@@ -52,7 +52,10 @@ pub fn check_manifest(name: &str, bytes: &[u8]) -> Vec<String> {
 pub fn main() -> ExitCode {
     // Containers are started by re-executing this binary: nothing may come before this.
     let mut arguments = std::env::args_os();
-    let _program = arguments.next();
+    let program = arguments.next();
+    if program.as_deref().is_some_and(jobset_agent::is_called) {
+        return jobset_agent::main();
+    }
     if arguments
         .next()
         .is_some_and(|first| first == engine::LAUNCH_COMMAND)

@@ -286,6 +286,8 @@ async fn start_nodes(
         claims: scratch.join("claims"),
         restart_backoff: RestartBackoff::default(),
         shutdown_grace: Duration::ZERO,
+        api: None,
+        tools: Vec::new(),
     };
     let kubelet = Kubelet::new(client.clone(), options, shutdown.clone());
     let mut tasks = JoinSet::new();

@@ -235,6 +235,8 @@ impl<'a> Group<'a> {
                 let Some(report) = child.role.and_then(|role| reports.get_mut(role)) else {
                     continue;
                 };
+                // One that is going, because it could not restart, is going to be done again.
+                let completed = completed && !child.job.deleting;
                 report.is_there = true;
                 report.has_begun |= completed || !child.job.suspend;
                 report.has_failed |= child.job.failed > 0;
@@ -267,7 +269,7 @@ impl<'a> Group<'a> {
             self.unfinished += u64::from(pod.phase == PodPhase::Unfinished);
             self.restarts = self.restarts.max(i64::from(pod.restarts));
             report.has_failed |= pod.restarts > 0;
-            let completed = job.outcome.is_some();
+            let completed = job.outcome.is_some() && !job.deleting;
             // A replacement of what failed or ends comes up beside it; a phase that is over is over.
             let out = pod.phase == PodPhase::Failed || pod.deletion.is_some();
             if out || (completed && report.is_phase) {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::garbage_collector::{self, GarbageCollectorOptions};
 use crate::job_controller::{self, JobControllerOptions};
 use crate::node::logs::{LogHub, LogReceiver};
 use crate::node::runtime::process::Launcher;
-use crate::node::{Kubelet, NodeOptions, RestartBackoff, Runtime};
+use crate::node::{ApiAccess, Kubelet, NodeOptions, RestartBackoff, Runtime};
 use crate::scheduler::{self, SchedulerOptions};
 use crate::supervisor::Reaper;
 use crate::{client, crds};
@@ -50,8 +50,12 @@ pub struct ClusterOptions {
     pub admission: Option<Arc<dyn Admission>>,
     /// CustomResourceDefinitions to install at the start.
     pub crds: Vec<Value>,
-    /// Serve the API over TLS here as well. Port 0 takes a free one.
+    /// Serve the API over TLS here as well. Port 0 takes a free one. Without it nothing outside this
+    /// process reaches the API, and neither do the containers.
     pub listen: Option<SocketAddr>,
+    /// Programs that containers find at the end of their `PATH`, by name; only for
+    /// [`Runtime::Process`].
+    pub tools: Vec<(String, PathBuf)>,
     /// Delays between restarts of a container.
     pub restart_backoff: RestartBackoff,
     /// What running Pods get between SIGTERM and SIGKILL when the cluster stops.
@@ -78,6 +82,7 @@ impl Default for ClusterOptions {
             admission: None,
             crds: Vec::new(),
             listen: None,
+            tools: Vec::new(),
             restart_backoff: RestartBackoff::default(),
             shutdown_grace: Duration::from_secs(1),
             job_controller: JobControllerOptions::default(),
@@ -177,6 +182,10 @@ impl Cluster {
         };
         scheduler::ensure_nodes(&client, &scheduling).await?;
 
+        let listening = match options.listen {
+            None => None,
+            Some(address) => Some(Listening::start(address).await?),
+        };
         let node_token = CancellationToken::new();
         let claims = options
             .data_dir
@@ -194,6 +203,8 @@ impl Cluster {
                 claims,
                 restart_backoff: options.restart_backoff,
                 shutdown_grace: options.shutdown_grace,
+                api: listening.as_ref().map(Listening::access),
+                tools: options.tools.clone(),
             },
             node_token.clone(),
         );
@@ -211,13 +222,9 @@ impl Cluster {
         ];
 
         let server_token = CancellationToken::new();
-        let (endpoint, server) = match options.listen {
-            None => (None, None),
-            Some(address) => {
-                let (endpoint, task) = listen(&api, address, server_token.clone()).await?;
-                (Some(endpoint), Some(task))
-            }
-        };
+        let (endpoint, server) = listening
+            .map(|listening| listening.serve(&api, server_token.clone()))
+            .unzip();
         Ok(Self {
             api,
             client,
@@ -303,28 +310,61 @@ async fn open_api(options: &ClusterOptions) -> Result<ApiServer, Error> {
     }
 }
 
-async fn listen(
-    api: &ApiServer,
+/// A socket on which the API is going to be served; clients that come early wait.
+struct Listening {
+    listener: TcpListener,
     address: SocketAddr,
-    shutdown: CancellationToken,
-) -> Result<(Endpoint, JoinHandle<()>), Error> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(io_error("listen"))?;
-    let address = listener.local_addr().map_err(io_error("listen"))?;
-    let credentials = Credentials::generate(address)?;
-    let kubeconfig = credentials.kubeconfig(&format!("https://{address}"));
-    let api = api.clone();
-    let task = tokio::spawn(async move {
-        if let Err(error) = api.serve(listener, &credentials, shutdown).await {
-            tracing::error!(%error, "the API is no longer served");
+    credentials: Credentials,
+}
+
+impl Listening {
+    async fn start(address: SocketAddr) -> Result<Self, Error> {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(io_error("listen"))?;
+        let address = listener.local_addr().map_err(io_error("listen"))?;
+        let credentials = Credentials::generate(address)?;
+        Ok(Self {
+            listener,
+            address,
+            credentials,
+        })
+    }
+
+    /// For containers, which are on this machine.
+    fn access(&self) -> ApiAccess {
+        ApiAccess {
+            address: match self.address.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => {
+                    (Ipv4Addr::LOCALHOST, self.address.port()).into()
+                }
+                IpAddr::V6(ip) if ip.is_unspecified() => {
+                    (Ipv6Addr::LOCALHOST, self.address.port()).into()
+                }
+                _ => self.address,
+            },
+            ca: self.credentials.ca_pem().to_owned(),
+            token: self.credentials.token().to_owned(),
         }
-    });
-    Ok((
-        Endpoint {
+    }
+
+    fn serve(self, api: &ApiServer, shutdown: CancellationToken) -> (Endpoint, JoinHandle<()>) {
+        let Self {
+            listener,
+            address,
+            credentials,
+        } = self;
+        let kubeconfig = credentials.kubeconfig(&format!("https://{address}"));
+        let api = api.clone();
+        let task = tokio::spawn(async move {
+            if let Err(error) = api.serve(listener, &credentials, shutdown).await {
+                tracing::error!(%error, "the API is no longer served");
+            }
+        });
+        let endpoint = Endpoint {
             address,
             kubeconfig,
-        },
-        task,
-    ))
+        };
+        (endpoint, task)
+    }
 }

@@ -267,6 +267,14 @@ pub(crate) mod field {
         )
     }
 
+    pub(crate) fn too_many(path: impl Into<String>, count: usize, limit: usize) -> Cause {
+        cause(
+            "FieldValueTooMany",
+            path,
+            format!("Too many: {count}: must have at most {limit} items"),
+        )
+    }
+
     pub(crate) fn unsupported(
         path: impl Into<String>,
         value: impl Display,

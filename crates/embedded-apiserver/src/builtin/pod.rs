@@ -10,6 +10,11 @@ use crate::status::Cause;
 /// `core/v1 Pod`.
 pub(super) struct Pod;
 
+/// Most restart rules of a container.
+const MAX_RESTART_RULES: usize = 20;
+/// Most exit codes of a rule.
+const MAX_EXIT_CODES: usize = 255;
+
 /// Fills in a Pod spec, also one inside a template.
 pub(super) fn default_spec(spec: &mut Value) {
     fill(spec, "restartPolicy", "Always");
@@ -202,6 +207,7 @@ fn validate_container(
     volumes: &BTreeSet<&str>,
     errors: &mut Vec<Cause>,
 ) {
+    validate_restarts(container, path, errors);
     for (index, variable) in container["env"]
         .as_array()
         .into_iter()
@@ -262,6 +268,60 @@ fn validate_container(
                 "must be between 1 and 65535, inclusive",
             ));
         }
+    }
+}
+
+/// Whether and when a container is restarted, whatever the Pod's own policy says.
+fn validate_restarts(container: &Value, path: &str, errors: &mut Vec<Cause>) {
+    let policy = &container["restartPolicy"];
+    let rules = container["restartPolicyRules"].as_array();
+    let count = rules.map_or(0, Vec::len);
+    if policy.is_null() && count > 0 {
+        errors.push(field::required(
+            format!("{path}.restartPolicy"),
+            "must specify restartPolicy when restart rules are used",
+        ));
+    }
+    one_of(
+        policy,
+        &["Always", "Never", "OnFailure"],
+        || format!("{path}.restartPolicy"),
+        errors,
+    );
+    if count > MAX_RESTART_RULES {
+        let at = format!("{path}.restartPolicyRules");
+        errors.push(field::too_many(at, count, MAX_RESTART_RULES));
+    }
+    for (index, rule) in rules.into_iter().flatten().enumerate() {
+        let at = format!("{path}.restartPolicyRules[{index}]");
+        let actions = ["Restart", "RestartAllContainers"];
+        one_of(&rule["action"], &actions, || format!("{at}.action"), errors);
+        let (codes, at) = (&rule["exitCodes"], format!("{at}.exitCodes"));
+        if codes.is_null() {
+            errors.push(field::required(at, "must be specified"));
+            continue;
+        }
+        one_of(
+            &codes["operator"],
+            &["In", "NotIn"],
+            || format!("{at}.operator"),
+            errors,
+        );
+        let values = codes["values"].as_array().map_or(0, Vec::len);
+        if values > MAX_EXIT_CODES {
+            errors.push(field::too_many(
+                format!("{at}.values"),
+                values,
+                MAX_EXIT_CODES,
+            ));
+        }
+    }
+}
+
+/// Checks a value that may be absent.
+fn one_of(value: &Value, allowed: &[&str], path: impl FnOnce() -> String, errors: &mut Vec<Cause>) {
+    if !value.is_null() && value.as_str().is_none_or(|text| !allowed.contains(&text)) {
+        errors.push(field::unsupported(path(), value, allowed));
     }
 }
 
@@ -463,4 +523,76 @@ fn masked_differs(masked: &Value, before: &Value) -> bool {
         value
     };
     strip(masked) != strip(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restart_policies_and_rules() {
+        let exit_codes = json!({"operator": "NotIn", "values": [0]});
+        let rule = json!({"action": "RestartAllContainers", "exitCodes": exit_codes});
+        let rules = |rule: Value| json!({"restartPolicy": "Never", "restartPolicyRules": [rule]});
+        let codes = |codes: Value| rules(json!({"action": "Restart", "exitCodes": codes}));
+        let unsupported = |field: &str, values: &str| {
+            let values = values.split(' ').map(|v| format!("{v:?}"));
+            let values: Vec<_> = values.collect();
+            format!(
+                "{field}: Unsupported value: \"x\": supported values: {}",
+                values.join(", ")
+            )
+        };
+        let table = [
+            (rules(rule.clone()), None),
+            (json!({"restartPolicy": "OnFailure"}), None),
+            (
+                json!({"restartPolicyRules": [rule]}),
+                Some("restartPolicy: Required value: must specify restartPolicy when restart rules are used".to_owned()),
+            ),
+            (
+                json!({"restartPolicy": "x"}),
+                Some(unsupported("restartPolicy", "Always Never OnFailure")),
+            ),
+            (
+                rules(json!({"action": "x", "exitCodes": exit_codes})),
+                Some(unsupported("restartPolicyRules[0].action", "Restart RestartAllContainers")),
+            ),
+            (
+                rules(json!({"action": "Restart"})),
+                Some("restartPolicyRules[0].exitCodes: Required value: must be specified".to_owned()),
+            ),
+            (
+                codes(json!({"operator": "x"})),
+                Some(unsupported("restartPolicyRules[0].exitCodes.operator", "In NotIn")),
+            ),
+            (
+                codes(json!({"operator": "In", "values": vec![1; 256]})),
+                Some("restartPolicyRules[0].exitCodes.values: Too many: 256: must have at most 255 items".to_owned()),
+            ),
+            (
+                json!({"restartPolicy": "Never", "restartPolicyRules": vec![rule; 21]}),
+                Some("restartPolicyRules: Too many: 21: must have at most 20 items".to_owned()),
+            ),
+        ];
+        for list in ["containers", "initContainers"] {
+            for (fields, expected) in &table {
+                let mut spec = json!({"restartPolicy": "Never", "containers": [{"name": "a", "image": "i"}],
+                    "initContainers": [{"name": "b", "image": "i"}]});
+                let container = spec[list][0].as_object_mut().unwrap();
+                container.extend(fields.as_object().unwrap().clone());
+                let mut errors = Vec::new();
+                validate_spec(&spec, "spec", &mut errors);
+                let told: Vec<_> = errors
+                    .iter()
+                    .map(|e| format!("{}: {}", e.field, e.message))
+                    .collect();
+                let expected: Vec<_> = expected
+                    .iter()
+                    .map(|e| format!("spec.{list}[0].{e}"))
+                    .collect();
+                assert_eq!(told, expected, "{fields}");
+            }
+        }
+    }
 }

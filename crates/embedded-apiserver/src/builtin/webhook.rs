@@ -313,14 +313,7 @@ fn service(service: &Value, path: &str, errors: &mut Vec<Cause>) {
 fn conditions(webhook: &Value, path: &str, errors: &mut Vec<Cause>) {
     let conditions = list(webhook, "matchConditions");
     if conditions.len() > MAX_CONDITIONS {
-        errors.push(Cause {
-            reason: "FieldValueTooMany".to_owned(),
-            field: path.to_owned(),
-            message: format!(
-                "Too many: {}: must have at most {MAX_CONDITIONS} items",
-                conditions.len()
-            ),
-        });
+        errors.push(field::too_many(path, conditions.len(), MAX_CONDITIONS));
         return;
     }
     let mut names = HashSet::new();

@@ -51,10 +51,15 @@ fn good() -> Value {
                     "initContainers": [
                         {"name": "init", "image": "i"},
                         {"name": "sidecar", "image": "i", "restartPolicy": "Always",
+                         "restartPolicyRules": [{"action": "RestartAllContainers",
+                             "exitCodes": {"operator": "NotIn", "values": [0]}}],
                          "startupProbe": {"tcpSocket": {"port": "http"}}},
                     ],
                     "containers": [{
                         "name": "main", "image": "i", "imagePullPolicy": "Never",
+                        "restartPolicy": "OnFailure",
+                        "restartPolicyRules": [{"action": "Restart",
+                            "exitCodes": {"operator": "In", "values": [3, 2]}}],
                         "env": [
                             {"name": "A", "value": "1"},
                             {"name": "B", "value": "",
@@ -493,6 +498,36 @@ fn container() {
             ("image", json!(""), "", required),
             ("image", Value::Null, "", required),
             ("imagePullPolicy", json!("Sometimes"), "", "must be one of"),
+            ("restartPolicy", json!("X"), "", "must be one of Always"),
+            ("restartPolicy", Value::Null, "", "must be given with"),
+            (
+                "restartPolicyRules",
+                json!(vec![
+                    json!({"action": "Restart", "exitCodes": {"operator": "In"}});
+                    21
+                ]),
+                "",
+                "at most 20 items",
+            ),
+            (
+                "restartPolicyRules/0/action",
+                json!("RestartPod"),
+                "",
+                "must be one of Restart, RestartAllContainers",
+            ),
+            ("restartPolicyRules/0/exitCodes", Value::Null, "", required),
+            (
+                "restartPolicyRules/0/exitCodes/operator",
+                json!("Is"),
+                "",
+                "must be one of In",
+            ),
+            (
+                "restartPolicyRules/0/exitCodes/values",
+                json!(vec![1; 256]),
+                "",
+                "at most 255 items",
+            ),
             ("env/0/name", json!(""), "", required),
             ("env/0/name", json!("A=B"), "", "printable"),
             ("env/1/value", json!("x"), "env/1/valueFrom", "not empty"),

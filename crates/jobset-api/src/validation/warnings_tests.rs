@@ -400,6 +400,11 @@ fn the_examples_have_neither_errors_nor_warnings() {
             .is_some_and(|extension| extension == "yaml")
         {
             let text = std::fs::read_to_string(&path).unwrap();
+            // An example that needs a gate says so where it says how to run it.
+            let gates = text.split_once("--feature-gates ").map_or("", |(_, rest)| {
+                rest.split_whitespace().next().unwrap_or_default()
+            });
+            let gates = FeatureGates::parse(gates).unwrap();
             for document in text.split("\n---\n") {
                 let mut object: Value = serde_saphyr::from_str(document).unwrap();
                 if object["kind"] != "JobSet" {
@@ -407,7 +412,6 @@ fn the_examples_have_neither_errors_nor_warnings() {
                 }
                 default_value(&mut object);
                 let jobset: JobSet = serde_json::from_value(object).unwrap();
-                let gates = FeatureGates::default();
                 assert_eq!(validate_create(&jobset, &gates), [], "{}", path.display());
                 assert_eq!(warnings(&jobset, &gates), [], "{}", path.display());
                 checked += 1;

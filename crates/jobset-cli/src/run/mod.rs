@@ -36,7 +36,7 @@ pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
     let start = Instant::now();
     let checks = Checks {
         processes: args.cluster.runtime == RuntimeKind::Process,
-        ..Checks::default()
+        gates: args.cluster.feature_gates,
     };
     let documents = match manifest::load(&args.files, checks) {
         Ok(documents) => documents,
@@ -62,10 +62,9 @@ async fn run(args: &RunArgs, documents: Vec<Document>, start: Instant) -> anyhow
         cluster.kubeconfig = Some(directory.path().join("kubeconfig"));
         own_kubeconfig = Some(directory);
     }
-    let listen = cluster
-        .kubeconfig
-        .is_some()
-        .then(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+    // For whoever has the kubeconfig, and for clients in the containers.
+    let reachable = cluster.kubeconfig.is_some() || cluster.runtime == RuntimeKind::Process;
+    let listen = reachable.then(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     let engine = Engine::start(&cluster, listen, None).await?;
     let mut session = Session {
         json: args.output == OutputKind::Json,

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod examples;
+mod in_place;
 mod leftovers;
 mod outcomes;
 mod processes;

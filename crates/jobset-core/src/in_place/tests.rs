@@ -606,6 +606,32 @@ fn b_partial_completion_recreates_what_cannot_restart() {
     assert!(deleted(&world.plan()).is_empty());
 }
 
+/// Otherwise the others would run without it, and restart again when it comes up.
+#[test]
+fn a_completed_job_that_is_being_recreated_is_waited_for() {
+    let going = ChildPod {
+        deletion: Some(now()),
+        ..done("a-0", 0)
+    };
+    for pods in [
+        vec![done("a-0", 0), pod("a-1", 1)],
+        vec![going, pod("a-1", 1)],
+        vec![pod("a-1", 1)],
+    ] {
+        let world = at(pair(9, &[]), Some(0), Some(0))
+            .jobs([job("a", 0).succeeded().deleting(), job("a", 1).ready()])
+            .pods(pods);
+        assert_eq!(outcome(&world), (Some(0), Some(0), false));
+    }
+    // Gone, and there again.
+    let world = at(pair(9, &[]), Some(0), Some(0))
+        .jobs([job("a", 1).ready()])
+        .pods([pod("a-1", 1)]);
+    assert_eq!(outcome(&world), (Some(0), Some(0), false));
+    let world = at(pair(9, &[]), Some(0), Some(0)).pods([pod("a-0", 1), pod("a-1", 1)]);
+    assert_eq!(outcome(&world), (Some(1), Some(0), false));
+}
+
 #[test]
 fn completion_without_a_restart_recreates_nothing() {
     for first in [0, 1] {

@@ -17,7 +17,7 @@ use super::logs::PodName;
 use super::probes::{self, Finding, ProbeKind};
 use super::runtime::process::{Control, Ending};
 use super::{sources, volumes};
-use crate::sandbox::protocol::{ContainerSpec, EXIT_CANNOT_START, MARKER, Mount, Request};
+use crate::sandbox::protocol::{ContainerSpec, EXIT_CANNOT_START, MARKER, Mount, POD_IP, Request};
 
 /// Termination messages are cut after this many bytes, as the kubelet does.
 const TERMINATION_MESSAGE: usize = 4096;
@@ -86,6 +86,17 @@ impl Start {
         let mut base = self.node.base_env.clone();
         base.push(("HOSTNAME".to_owned(), hostname.clone()));
         base.push((MARKER.to_owned(), self.node.cluster_id.clone()));
+        base.push((POD_IP.to_owned(), self.facts.pod_ip.clone()));
+        let isolated = self.node.launcher.is_isolated();
+        let mut account = None;
+        if let Some(accounts) = &self.node.accounts {
+            let namespace = &self.name.namespace;
+            let found = accounts
+                .of(&self.pod, &self.container, namespace, isolated)
+                .map_err(|e| blocked(e.to_string()))?;
+            base.extend(found.variables);
+            account = found.mount;
+        }
         let env = env::build(&base, &self.pod, &self.container, &self.facts, &sources)
             .map_err(blocked)?;
         let argv = env::argv(&self.container, &env);
@@ -103,11 +114,12 @@ impl Start {
             )));
         }
         let mut mounts = volumes::mounts(&self.container, &self.volumes, &env).map_err(blocked)?;
-        if self.node.launcher.is_isolated() {
+        if isolated {
             mounts.extend(
                 self.own_files(&hostname)
                     .map_err(|e| blocked(e.to_string()))?,
             );
+            mounts.extend(account);
         } else if !mounts.is_empty() {
             let message = format!(
                 "container {:?} mounts volumes, which needs user and mount namespaces; this \

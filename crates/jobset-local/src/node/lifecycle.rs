@@ -5,17 +5,26 @@
 //!
 //! Order: init containers one after the other, a restartable one (sidecar) only until it has
 //! started; then all main containers at once; when the last of them has ended for good, sidecars
-//! are stopped in reverse order and the Pod has its outcome.
+//! are stopped in reverse order and the Pod has its outcome. A container whose restart rules say
+//! `RestartAllContainers` for its exit code sends the Pod back to the beginning: the others are
+//! killed, and when nothing runs any more, the first init container starts again.
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, Pod};
 use k8s_openapi::jiff::Timestamp;
+
+use crate::sandbox::protocol::EXIT_KILLED;
 
 /// A container that could not be prepared is tried again after this time, then after twice it, …
 const BLOCKED_RETRY: Duration = Duration::from_secs(1);
 /// … but at least this often.
 const BLOCKED_RETRY_MAX: Duration = Duration::from_secs(10);
+/// Restarts of all containers know no back-off, but the kubelet looks at its containers only so
+/// often, which bounds the pace of a Pod that always fails.
+const RESTART_ALL_PERIOD: Duration = Duration::from_secs(1);
+/// What the kubelet says of a container that was restarted with all others.
+const RESTARTED_WITH_ALL: &str = "RestartingAllContainers";
 
 /// How long after its end a container is started again.
 #[derive(Clone, Copy, Debug)]
@@ -80,14 +89,48 @@ pub(crate) enum Role {
     Main,
 }
 
+/// What follows from the end of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consequence {
+    /// It has ended for good.
+    Nothing,
+    /// It is started again, after its back-off.
+    Restart,
+    /// All containers of the Pod begin anew.
+    RestartAll,
+}
+
+/// A restart rule: what these exit codes (or, negated, all others) lead to.
+#[derive(Clone, Debug)]
+struct Rule {
+    negated: bool,
+    codes: Vec<i32>,
+    consequence: Consequence,
+}
+
+impl Rule {
+    fn parse(rule: &ContainerRestartRule) -> Option<Self> {
+        let codes = rule.exit_codes.as_ref()?;
+        Some(Self {
+            negated: codes.operator == "NotIn",
+            codes: codes.values.clone().unwrap_or_default(),
+            consequence: match rule.action.as_str() {
+                "Restart" => Consequence::Restart,
+                "RestartAllContainers" => Consequence::RestartAll,
+                _ => return None,
+            },
+        })
+    }
+}
+
 /// What the state machine has to know of a container.
 #[derive(Clone, Debug)]
 pub(crate) struct Unit {
     pub(crate) name: String,
     pub(crate) role: Role,
     policy: RestartPolicy,
-    /// Exit codes that restart the container whatever its policy: (negated, codes).
-    restart_on: Vec<(bool, Vec<i32>)>,
+    /// In their order, before the policy; the first that matches decides.
+    rules: Vec<Rule>,
     has_startup_probe: bool,
     has_readiness_probe: bool,
 }
@@ -124,32 +167,42 @@ impl Unit {
             .restart_policy
             .as_deref()
             .filter(|_| role != Role::Sidecar);
-        let rules = container.restart_policy_rules.iter().flatten();
         Self {
             name: container.name.clone(),
             role,
             policy: own.map_or(inherited, |p| RestartPolicy::parse(Some(p))),
-            restart_on: rules
-                .filter(|rule| rule.action == "Restart")
-                .filter_map(|rule| rule.exit_codes.as_ref())
-                .map(|c| (c.operator == "NotIn", c.values.clone().unwrap_or_default()))
+            rules: container
+                .restart_policy_rules
+                .iter()
+                .flatten()
+                .filter_map(Rule::parse)
                 .collect(),
             has_startup_probe: container.startup_probe.is_some(),
             has_readiness_probe: container.readiness_probe.is_some(),
         }
     }
 
-    fn restarts_after(&self, exit_code: i32) -> bool {
-        let by_rule = self
-            .restart_on
-            .iter()
-            .any(|(not, codes)| codes.contains(&exit_code) != *not);
-        by_rule
-            || match self.policy {
-                RestartPolicy::Always => true,
-                RestartPolicy::OnFailure => exit_code != 0,
-                RestartPolicy::Never => false,
-            }
+    fn consequence(&self, exit_code: i32) -> Consequence {
+        let mut rules = self.rules.iter();
+        if let Some(rule) = rules.find(|r| r.codes.contains(&exit_code) != r.negated) {
+            return rule.consequence;
+        }
+        let restarts = match self.policy {
+            RestartPolicy::Always => true,
+            RestartPolicy::OnFailure => exit_code != 0,
+            RestartPolicy::Never => false,
+        };
+        if restarts {
+            Consequence::Restart
+        } else {
+            Consequence::Nothing
+        }
+    }
+
+    /// Whether its end can send the whole Pod back to the beginning.
+    pub(crate) fn can_restart_all(&self) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|r| r.consequence == Consequence::RestartAll)
     }
 }
 
@@ -251,6 +304,8 @@ pub(crate) struct Decision {
     pub(crate) start: Vec<usize>,
     /// Containers to stop.
     pub(crate) stop: Vec<usize>,
+    /// Containers to kill, without a grace period.
+    pub(crate) kill: Vec<usize>,
     /// Ask again then at the latest.
     pub(crate) wake_at: Option<Timestamp>,
     /// Nothing runs any more and nothing will.
@@ -262,8 +317,13 @@ pub(crate) struct Decision {
 pub(crate) struct PodState {
     pub(crate) units: Vec<Unit>,
     pub(crate) containers: Vec<ContainerState>,
-    /// All init containers are through; stays so even when a sidecar restarts.
+    /// All init containers are through; stays so until all containers are restarted.
     pub(crate) initialized: bool,
+    /// They have been through at least once.
+    pub(crate) once_initialized: bool,
+    /// What still runs is being killed, so that all containers can begin anew.
+    pub(crate) restarting_all: bool,
+    restarted_all_at: Option<Timestamp>,
     pub(crate) stop: Option<Stop>,
     pub(crate) outcome: Option<Outcome>,
     backoff: RestartBackoff,
@@ -277,6 +337,9 @@ impl PodState {
             units,
             containers,
             initialized,
+            once_initialized: initialized,
+            restarting_all: false,
+            restarted_all_at: None,
             stop: None,
             outcome: None,
             backoff,
@@ -381,11 +444,19 @@ impl PodState {
         c.blocked = None;
     }
 
-    /// Whether a container that has ended will be started again.
+    /// What follows from the end of a container, if it has ended.
+    fn consequence(unit: &Unit, c: &ContainerState) -> Option<Consequence> {
+        match &c.run {
+            Run::Ended(ended) => Some(unit.consequence(ended.exit_code)),
+            _ => None,
+        }
+    }
+
+    /// Whether a container that has ended will be started again, by itself.
     pub(crate) fn will_restart(&self, unit: &Unit, c: &ContainerState) -> bool {
         let init_is_over = unit.role == Role::Init && self.initialized;
         let open = self.outcome.is_none() && self.stop.is_none() && !init_is_over;
-        open && matches!(&c.run, Run::Ended(e) if unit.restarts_after(e.exit_code))
+        open && !self.restarting_all && Self::consequence(unit, c) == Some(Consequence::Restart)
     }
 
     /// What to do at `now`. Idempotent: the caller reports back what it did.
@@ -395,6 +466,11 @@ impl PodState {
                 outcome: self.outcome.clone(),
                 ..Decision::default()
             };
+        }
+        if self.stop.is_some() {
+            self.restarting_all = false;
+        } else if let Some(decision) = self.restart_all(now) {
+            return decision;
         }
         let mut decision = Decision::default();
         let verdict = match &self.stop {
@@ -412,6 +488,74 @@ impl PodState {
             }
         }
         decision
+    }
+
+    /// Restarts all containers if an end asks for it: first the rest is killed, then everything is
+    /// as at the beginning. Nothing, once that is done or if nobody asks.
+    fn restart_all(&mut self, now: Timestamp) -> Option<Decision> {
+        if !self.restarting_all {
+            if !self.wants_restart_of_all() {
+                return None;
+            }
+            self.restarting_all = true;
+            let live = self.containers.iter().enumerate();
+            return Some(Decision {
+                kill: live.filter(|(_, c)| c.is_live()).map(|(i, _)| i).collect(),
+                // Even if nothing is left to kill: what happens is to be told before it is over.
+                wake_at: Some(now),
+                ..Decision::default()
+            });
+        }
+        if self.containers.iter().any(ContainerState::is_live) {
+            return Some(Decision::default());
+        }
+        self.begin_anew(now);
+        None
+    }
+
+    /// Whether a container ended in a way that restarts all, while the Pod's fate is still open:
+    /// what ends because the Pod ends must not bring it back to life.
+    fn wants_restart_of_all(&self) -> bool {
+        let ends = || self.units.iter().zip(&self.containers);
+        let over =
+            |u: &Unit, c: &ContainerState| Self::consequence(u, c) == Some(Consequence::Nothing);
+        let mut mains = ends().filter(|(u, _)| u.role == Role::Main);
+        let mut inits = ends().filter(|(u, _)| u.role == Role::Init);
+        let init_failed = !self.initialized
+            && inits
+                .any(|(u, c)| over(u, c) && !matches!(&c.run, Run::Ended(e) if e.exit_code == 0));
+        !init_failed
+            && !mains.all(|(u, c)| over(u, c))
+            && ends().any(|(u, c)| Self::consequence(u, c) == Some(Consequence::RestartAll))
+    }
+
+    fn begin_anew(&mut self, now: Timestamp) {
+        let earliest = self
+            .restarted_all_at
+            .and_then(|at| at.checked_add(RESTART_ALL_PERIOD).ok())
+            .filter(|at| *at > now);
+        self.restarted_all_at = Some(earliest.unwrap_or(now));
+        self.restarting_all = false;
+        self.initialized = !self.units.iter().any(|u| u.role != Role::Main);
+        for c in &mut self.containers {
+            if let Run::Ended(ended) = &c.run {
+                // As the kubelet, which removes the containers and with them how they ended.
+                c.last = Some(Ended {
+                    exit_code: EXIT_KILLED,
+                    reason: RESTARTED_WITH_ALL.to_owned(),
+                    message: Some(
+                        "The container is removed because RestartAllContainers in place".to_owned(),
+                    ),
+                    ..ended.clone()
+                });
+                c.restarts += 1;
+                // Only restarts of a container by itself lead to a back-off.
+                c.failures = c.failures.saturating_sub(1);
+            }
+            c.run = Run::Waiting;
+            c.retry_at = earliest;
+            c.blocked = None;
+        }
     }
 
     /// Starts what is due; the outcome once every main container has ended for good.
@@ -435,7 +579,7 @@ impl PodState {
                 (Role::Init, Run::Ended(e)) if e.exit_code == 0 => {}
                 (Role::Init, Run::Ended(e)) => {
                     may_continue = false;
-                    if !unit.restarts_after(e.exit_code) {
+                    if unit.consequence(e.exit_code) == Consequence::Nothing {
                         return Some(Outcome::Failed {
                             reason: None,
                             message: None,
@@ -457,7 +601,7 @@ impl PodState {
                 }
                 (Role::Main, _) if !may_continue => mains_done = false,
                 (Role::Main, Run::Ended(e)) => {
-                    if unit.restarts_after(e.exit_code) {
+                    if unit.consequence(e.exit_code) != Consequence::Nothing {
                         mains_done = false;
                         start_or_wait();
                     }
@@ -471,6 +615,7 @@ impl PodState {
             }
         }
         self.initialized |= may_continue;
+        self.once_initialized |= may_continue;
         (may_continue && mains_done).then(|| self.natural_outcome())
     }
 

@@ -215,6 +215,211 @@ fn restart_rules_overrule_the_policy() {
     ));
 }
 
+#[test]
+fn the_first_matching_rule_decides_and_then_the_policies() {
+    let rule = |action: &str, operator: &str, values: &[i32]| json!({"action": action, "exitCodes": {"operator": operator, "values": values}});
+    let first = rule("Restart", "In", &[1, 2]);
+    let second = rule("RestartAllContainers", "NotIn", &[0, 3]);
+    let rules = json!([first, second]);
+    let expected = |policy: &str, own: Option<&str>| {
+        let mut container = json!({"name": "a", "restartPolicyRules": rules});
+        if let Some(own) = own {
+            container["restartPolicy"] = json!(own);
+        }
+        let p = pod(json!({"restartPolicy": policy, "containers": [container]}));
+        [0, 1, 2, 3, 4].map(|code| p.units[0].consequence(code))
+    };
+    use Consequence::{Nothing, Restart, RestartAll};
+    for (policy, own, zero, three) in [
+        ("Never", None, Nothing, Nothing),
+        ("OnFailure", None, Nothing, Restart),
+        ("Never", Some("OnFailure"), Nothing, Restart),
+        ("Never", Some("Always"), Restart, Restart),
+        ("Always", Some("Never"), Nothing, Nothing),
+    ] {
+        let all = [zero, Restart, Restart, three, RestartAll];
+        assert_eq!(expected(policy, own), all, "{policy} {own:?}");
+    }
+}
+
+/// A Pod with an init container, a sidecar that restarts all when it fails, and two main
+/// containers, the first of which restarts all with 42.
+fn restartable() -> PodState {
+    let on = |operator: &str, code: i32| json!([{"action": "RestartAllContainers", "exitCodes": {"operator": operator, "values": [code]}}]);
+    pod(json!({"restartPolicy": "Never",
+        "initContainers": [{"name": "i"}, {"name": "s", "restartPolicy": "Always",
+            "restartPolicyRules": on("NotIn", 0)}],
+        "containers": [{"name": "a", "restartPolicy": "Never", "restartPolicyRules": on("In", 42)},
+                       {"name": "b"}]}))
+}
+
+const I: usize = 0;
+const S: usize = 1;
+const A: usize = 2;
+const B: usize = 3;
+
+/// Runs the init container and starts the rest.
+fn bring_up(p: &mut PodState, now: i64) {
+    assert_eq!(start(p, now), [I]);
+    p.on_ended(I, ended(0, now, now));
+    assert_eq!(start(p, now), [S]);
+    assert_eq!(start(p, now), [A, B]);
+}
+
+#[test]
+fn all_containers_begin_anew() {
+    for source in [A, S] {
+        let mut p = restartable();
+        bring_up(&mut p, 0);
+        p.on_ended(source, ended(42, 0, 10));
+        let others: Vec<_> = [S, A, B].into_iter().filter(|i| *i != source).collect();
+        let decision = p.decide(at(10));
+        assert_eq!((decision.kill, decision.stop), (others.clone(), vec![]));
+        assert!(p.restarting_all);
+        for &i in &others {
+            assert_eq!(p.decide(at(10)), Decision::default());
+            p.on_ended(i, ended(137, 0, 10));
+        }
+        // Sidecars and init containers too, in their order, and without any delay.
+        bring_up(&mut p, 10);
+        assert!(!p.restarting_all);
+        for c in &p.containers {
+            assert_eq!(c.restarts, 1);
+            assert_eq!(c.last.as_ref().unwrap().reason, "RestartingAllContainers");
+            assert_eq!(c.last.as_ref().unwrap().exit_code, 137);
+        }
+        p.on_ended(A, ended(0, 10, 11));
+        p.on_ended(B, ended(0, 10, 11));
+        assert_eq!(p.decide(at(11)).stop, [S]);
+    }
+}
+
+#[test]
+fn a_container_that_had_ended_for_good_runs_again_with_the_others() {
+    let mut p = restartable();
+    bring_up(&mut p, 0);
+    p.on_ended(B, ended(0, 0, 1));
+    assert_eq!(p.decide(at(1)), Decision::default());
+    p.on_ended(A, ended(42, 0, 2));
+    assert_eq!(p.decide(at(2)).kill, [S]);
+    p.on_ended(S, ended(137, 0, 2));
+    bring_up(&mut p, 2);
+}
+
+#[test]
+fn an_init_container_can_send_the_pod_back_to_its_beginning() {
+    let rules =
+        json!([{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [5]}}]);
+    let mut p = pod(json!({"restartPolicy": "Never",
+        "initContainers": [{"name": "i"}, {"name": "j", "restartPolicy": "Never", "restartPolicyRules": rules}],
+        "containers": [{"name": "a"}]}));
+    assert_eq!(start(&mut p, 0), [0]);
+    p.on_ended(0, ended(0, 0, 0));
+    assert_eq!(start(&mut p, 0), [1]);
+    p.on_ended(1, ended(5, 0, 0));
+    // Nothing else runs; still it is to be seen that all is restarted.
+    let decision = p.decide(at(0));
+    assert_eq!((decision.kill, decision.wake_at), (vec![], Some(at(0))));
+    assert_eq!(start(&mut p, 0), [0]);
+    p.on_ended(0, ended(0, 0, 1));
+    assert_eq!(start(&mut p, 1), [1]);
+    p.on_ended(1, ended(6, 1, 1));
+    assert!(matches!(
+        p.decide(at(1)).outcome,
+        Some(Outcome::Failed { .. })
+    ));
+}
+
+#[test]
+fn restarts_of_all_containers_have_a_pace_but_no_back_off() {
+    let rules = json!([{"action": "RestartAllContainers", "exitCodes": {"operator": "NotIn", "values": [0]}}]);
+    let mut p = pod(json!({"restartPolicy": "Never",
+        "containers": [{"name": "a", "restartPolicy": "Never", "restartPolicyRules": rules}]}));
+    start(&mut p, 0);
+    // (ends at, starts again at)
+    for (end, again) in [(5, 5), (5, 6), (6, 7), (9, 9), (100, 100), (102, 102)] {
+        p.on_ended(0, ended(1, 0, end));
+        p.decide(at(end));
+        if again > end {
+            let decision = p.decide(at(end));
+            assert_eq!(
+                (decision.start, decision.wake_at),
+                (vec![], Some(at(again)))
+            );
+        }
+        assert_eq!(start(&mut p, again), [0], "{end}");
+    }
+    assert_eq!(p.containers[0].restarts, 6);
+}
+
+#[test]
+fn what_ends_with_the_pod_does_not_bring_it_back() {
+    // The main containers have ended for good: the sidecar is stopped, and fails.
+    let mut p = restartable();
+    bring_up(&mut p, 0);
+    for i in [A, B] {
+        p.on_ended(i, ended(0, 0, 1));
+    }
+    assert_eq!(p.decide(at(1)).stop, [S]);
+    p.on_ended(S, ended(143, 0, 1));
+    assert_eq!(p.decide(at(1)).outcome, Some(Outcome::Succeeded));
+    // Both at once.
+    let mut p = restartable();
+    bring_up(&mut p, 0);
+    for (i, code) in [(A, 0), (B, 1), (S, 1)] {
+        p.on_ended(i, ended(code, 0, 1));
+    }
+    assert!(matches!(
+        p.decide(at(1)).outcome,
+        Some(Outcome::Failed { .. })
+    ));
+    // The Pod is to stop while all is restarted.
+    let mut p = restartable();
+    bring_up(&mut p, 0);
+    p.on_ended(A, ended(42, 0, 1));
+    p.decide(at(1));
+    p.stop = Some(Stop { failure: None });
+    assert_eq!(p.decide(at(1)).stop, [B]);
+    assert!(!p.restarting_all);
+    for i in [B, S] {
+        p.on_ended(i, ended(137, 0, 1));
+        p.decide(at(1));
+    }
+    assert!(matches!(p.outcome, Some(Outcome::Failed { .. })));
+}
+
+proptest! {
+    /// Whatever ends with whatever code, the order of starts holds: no main container runs before
+    /// the init container has succeeded since the last beginning.
+    #[test]
+    fn restarts_of_all_keep_the_order(
+        events in prop::collection::vec((0_usize..4, prop::sample::select(vec![0, 1, 42])), 0..60),
+    ) {
+        let mut p = restartable();
+        let mut initialized = false;
+        for (now, (i, code)) in (0_i64..).step_by(2).zip(events) {
+            for _ in 0..8 {
+                let decision = p.decide(at(now));
+                for &i in &decision.start {
+                    if i == I { initialized = false; } else { prop_assert!(initialized); }
+                    p.on_starting(i);
+                    p.on_started(i, at(now));
+                }
+                for i in decision.kill.into_iter().chain(decision.stop) {
+                    p.on_ended(i, ended(137, now, now));
+                }
+            }
+            prop_assert!(!p.restarting_all);
+            if p.containers[i].is_live() {
+                p.on_ended(i, ended(code, now, now));
+                initialized |= i == I && code == 0;
+            }
+            let restarts = p.containers.iter().map(|c| c.restarts);
+            prop_assert!(restarts.clone().all(|n| n >= 0));
+        }
+    }
+}
+
 proptest! {
     /// Whatever happens, a Pod that is stopped and whose containers end has an outcome, and
     /// nothing is started after it.

@@ -15,19 +15,24 @@
 //! | `sources`, `volumes` | ConfigMaps, Secrets; volumes as host directories |
 //! | `logs`, `pod_logs` | output of containers, kept and served |
 //! | `address` | loopback addresses |
+//! | `account` | how containers reach the API, and as whom |
+//! | `tools` | programs that are put on their `PATH` |
 //! | `runtime` | processes through the launcher, or none at all |
 //!
 //! # What differs from a real node
 //!
 //! * Images are not pulled; commands are the host's. A container without `command` cannot run.
 //! * Containers share the host's network, so every Pod has a loopback address of its own but
-//!   `0.0.0.0:PORT` can be bound by one Pod only. Bind the Pod's host name instead.
+//!   `0.0.0.0:PORT` can be bound by one Pod only. Bind the Pod's host name instead, or the address
+//!   in `JOBSET_POD_IP`.
+//! * All service accounts have the administrator's rights.
 //! * Containers see the host's file system with the Pod's volumes mounted over it, and run as the
 //!   user who started the cluster; `securityContext` has no effect.
 //! * Resource limits are not enforced.
 //! * Where user namespaces are not permitted, commands run without isolation: names of headless
 //!   Services do not resolve, and Pods that mount volumes fail. An event says so.
 
+mod account;
 mod address;
 pub(crate) mod container;
 mod env;
@@ -41,6 +46,7 @@ pub(crate) mod quantity;
 pub mod runtime;
 mod sources;
 mod status;
+mod tools;
 mod volumes;
 
 use std::collections::{HashMap, HashSet};
@@ -62,12 +68,14 @@ use crate::names::Names;
 use crate::shell::clock::Clock;
 use crate::shell::events::Recorder;
 use crate::shell::pump::pump;
+use account::Accounts;
 use address::Addresses;
 use fields::PodFacts;
 use logs::{LogHub, PodName};
 use pod::{Message, Worker};
 use runtime::process::Launcher;
 
+pub use account::ApiAccess;
 pub use env::INHERITED;
 pub use lifecycle::RestartBackoff;
 pub use runtime::{EXIT_CODE, FakeRuntime, Runtime};
@@ -91,6 +99,10 @@ pub struct NodeOptions {
     pub restart_backoff: RestartBackoff,
     /// What running Pods get between SIGTERM and SIGKILL when the node itself stops.
     pub shutdown_grace: Duration,
+    /// How containers reach the API; absent if it is not served outside this process.
+    pub api: Option<ApiAccess>,
+    /// Programs that containers find at the end of their `PATH`, by name.
+    pub tools: Vec<(String, PathBuf)>,
 }
 
 /// What all workers share.
@@ -106,6 +118,7 @@ pub(crate) struct Node {
     pub(crate) work_dir: PathBuf,
     pub(crate) pods_dir: PathBuf,
     pub(crate) claims_dir: PathBuf,
+    pub(crate) accounts: Option<Accounts>,
     /// The Pod's address is filled in per Pod.
     pub(crate) facts: PodFacts,
 }
@@ -129,16 +142,25 @@ impl Kubelet {
         let recorder = Recorder::start(client.clone(), "kubelet", Clock::system(), shutdown);
         let machine = crate::scheduler::Machine::detect();
         let real = matches!(options.runtime, Runtime::Process);
+        let mut base_env = env::inherited();
+        if real && !options.tools.is_empty() {
+            match tools::provide(&options.scratch.join("tools"), &options.tools) {
+                Ok(directory) => tools::append(&mut base_env, &directory),
+                Err(error) => tracing::warn!(%error, "containers do without the cluster's tools"),
+            }
+        }
+        let accounts = options.api.clone().filter(|_| real);
         let node = Node {
             launcher: Launcher::new(options.launcher.clone(), &options.cluster_id),
             logs: LogHub::new(options.scratch.join("logs")),
             names: Names::new(real.then(|| options.scratch.join("names"))),
             recorder,
-            base_env: env::inherited(),
+            base_env,
             cluster_id: options.cluster_id.clone(),
             work_dir: options.work_dir.clone(),
             pods_dir: options.scratch.join("pods"),
             claims_dir: options.claims.clone(),
+            accounts: accounts.map(|api| Accounts::new(api, options.scratch.join("accounts"))),
             facts: PodFacts {
                 pod_ip: String::new(),
                 host_ip: "127.0.0.1".to_owned(),

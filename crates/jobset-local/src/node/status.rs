@@ -6,6 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::lifecycle::{ContainerState, Ended, Outcome, PodState, RestartBackoff, Role, Run, Unit};
 
+/// Reason of a container that waits to be started again.
+pub(crate) const BACKS_OFF: &str = "CrashLoopBackOff";
+
 /// What a status shows beside the state of the containers.
 pub(crate) struct Surroundings<'a> {
     pub(crate) pod: &'a Pod,
@@ -75,11 +78,20 @@ fn phase(state: &PodState) -> &'static str {
         Some(Outcome::Failed { .. }) => return "Failed",
         None => {}
     }
-    let never_ran = state.units.iter().zip(&state.containers).any(|(u, c)| {
-        let waits = matches!(c.run, Run::Waiting | Run::Starting);
-        u.role == Role::Main && waits && c.last.is_none()
+    let pairs = || state.units.iter().zip(&state.containers);
+    let waits_for_first =
+        |c: &ContainerState| matches!(c.run, Run::Waiting | Run::Starting) && c.last.is_none();
+    let never_ran = pairs().any(|(u, c)| u.role == Role::Main && waits_for_first(c));
+    // Also when all containers begin anew, as long as there is something to see of it.
+    let initializing = pairs().any(|(u, c)| {
+        let runs = matches!(c.run, Run::Running { .. });
+        match u.role {
+            Role::Init => runs || waits_for_first(c),
+            Role::Sidecar => (runs && !c.started) || waits_for_first(c),
+            Role::Main => false,
+        }
     });
-    if !state.initialized || never_ran {
+    if never_ran || (!state.initialized && initializing) {
         "Pending"
     } else {
         "Running"
@@ -114,7 +126,7 @@ fn conditions(state: &PodState, phase: &str, previous: Option<&Value>, now: Time
     };
     let initialized = match phase {
         "Succeeded" => (true, Some("PodCompleted"), None),
-        _ if state.initialized => (true, None, None),
+        _ if state.once_initialized => (true, None, None),
         _ => {
             let message = format!(
                 "containers with incomplete status: [{}]",
@@ -124,12 +136,24 @@ fn conditions(state: &PodState, phase: &str, previous: Option<&Value>, now: Time
         }
     };
     let prepared = state.outcome.is_none();
-    let list = [
+    let mut list = vec![
         ("PodReadyToStartContainers", (prepared, None, None)),
         ("Initialized", initialized),
         ("Ready", ready.clone()),
         ("ContainersReady", ready),
     ];
+    if state.units.iter().any(Unit::can_restart_all) {
+        let restarting = match phase {
+            "Succeeded" => (false, Some("PodCompleted"), None),
+            "Failed" => (false, Some("PodFailed"), None),
+            _ if state.restarting_all => {
+                let message = "container exited with restart policy rule".to_owned();
+                (true, Some("RestartAllContainersStarted"), Some(message))
+            }
+            _ => (false, None, None),
+        };
+        list.push(("AllContainersRestarting", restarting));
+    }
     list.into_iter()
         .map(|(kind, value)| condition(kind, value, previous, now))
         .collect()
@@ -190,7 +214,7 @@ fn container(
                 meta.namespace.as_deref().unwrap_or_default(),
                 meta.uid.as_deref().unwrap_or_default(),
             );
-            json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}})
+            json!({"waiting": {"reason": BACKS_OFF, "message": message}})
         }
         Run::Ended(ended) => json!({"terminated": terminated(ended)}),
         Run::Waiting | Run::Starting => match &c.blocked {

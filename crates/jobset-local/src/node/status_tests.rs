@@ -214,3 +214,78 @@ fn quality_of_service() {
         assert_eq!(with(resources.clone()), expected, "{resources}");
     }
 }
+
+#[test]
+fn a_restart_of_all_containers() {
+    let rules = json!([{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]);
+    let mut f = Fixture::new(json!({"restartPolicy": "Never",
+        "initContainers": [{"name": "i"}],
+        "containers": [{"name": "a", "restartPolicy": "Never", "restartPolicyRules": rules},
+                       {"name": "b"}]}));
+    f.start(0);
+    f.end(0, 0, 1);
+    f.start(1);
+    let running = f.status(None, 1);
+    let restarting = |status: &Value| {
+        let list = status["conditions"].as_array().unwrap();
+        let found = list.iter().find(|c| c["type"] == "AllContainersRestarting");
+        found.unwrap().clone()
+    };
+    assert_eq!(restarting(&running)["status"], "False");
+    f.end(1, 42, 2);
+    assert_eq!(f.state.decide(at(2)).kill, [2]);
+    let killing = f.status(Some(&running), 2);
+    let condition = restarting(&killing);
+    assert_eq!(condition["status"], "True");
+    assert_eq!(condition["reason"], "RestartAllContainersStarted");
+    assert_eq!(
+        condition["message"],
+        "container exited with restart policy rule"
+    );
+    assert_eq!(
+        killing["containerStatuses"][0]["state"]["terminated"]["exitCode"],
+        42
+    );
+    assert_eq!(killing["phase"], "Running");
+    f.end(2, 137, 3);
+    let decision = f.state.decide(at(3));
+    let between = f.status(Some(&killing), 3);
+    // Nothing runs for a moment: the Pod is as it was. What has been initialized stays so.
+    assert_eq!(between["phase"], "Running");
+    let shown = conditions(&between);
+    assert!(
+        shown.contains(&"Initialized=True/-".to_owned()),
+        "{shown:?}"
+    );
+    assert!(
+        shown.contains(&"AllContainersRestarting=False/-".to_owned()),
+        "{shown:?}"
+    );
+    let b = &between["containerStatuses"][1];
+    assert_eq!(b["state"]["waiting"]["reason"], "PodInitializing");
+    assert_eq!(
+        b["lastState"]["terminated"]["reason"],
+        "RestartingAllContainers"
+    );
+    assert_eq!(b["restartCount"], 1);
+    for i in decision.start {
+        f.state.on_starting(i);
+        f.state.on_started(i, at(3));
+    }
+    // While an init container is seen to run, it is Pending, as on the kubelet.
+    assert_eq!(f.status(Some(&between), 3)["phase"], "Pending");
+    f.end(0, 0, 4);
+    f.start(4);
+    let again = f.status(Some(&between), 4);
+    assert_eq!(again["phase"], "Running");
+    assert!(conditions(&again).contains(&"Ready=True/-".to_owned()));
+    for i in [1, 2] {
+        f.end(i, 0, 5);
+    }
+    f.state.decide(at(5));
+    let shown = conditions(&f.status(Some(&again), 5));
+    assert!(
+        shown.contains(&"AllContainersRestarting=False/PodCompleted".to_owned()),
+        "{shown:?}"
+    );
+}

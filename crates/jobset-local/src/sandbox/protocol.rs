@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 /// The environment variable that marks every process of a cluster; its value is the cluster's id.
 pub(crate) const MARKER: &str = "JOBSET_CLUSTER_ID";
 
+/// The environment variable that tells a container the address of its Pod: the only one on which it
+/// can listen without being in the way of other Pods.
+pub(crate) const POD_IP: &str = "JOBSET_POD_IP";
+
 /// Exit code of a container that could not be started because its command does not exist.
 pub(crate) const EXIT_NOT_FOUND: i32 = 127;
 /// Exit code of a container that could not be started for another reason.

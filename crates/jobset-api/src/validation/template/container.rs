@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{alternatives, at_least, is_empty_list, items, one_of, required, resources, text};
+use super::{
+    MAX_EXIT_CODES, MAX_RULES, alternatives, at_least, at_most, is_empty_list, items, one_of,
+    required, resources, text,
+};
 use crate::validation::{
     error::FieldError,
     text::{is_port_name, is_variable_name},
@@ -31,6 +34,7 @@ pub(super) fn validate(
         errors,
     );
     volume_mounts(container, path, volumes, errors);
+    restarts(container, path, errors);
 
     let ends = is_init && text(&container["restartPolicy"]) != "Always";
     for key in [
@@ -58,6 +62,32 @@ pub(super) fn validate(
             }
         } else {
             probe(&container[key], key == "readinessProbe", &path, errors);
+        }
+    }
+}
+
+/// Checks when the container is restarted, whatever the Pod's own policy says.
+fn restarts(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let policies = ["Always", "OnFailure", "Never"];
+    one_of(&policies, container, "restartPolicy", path, errors);
+    let rules = &container["restartPolicyRules"];
+    if !is_empty_list(rules) && text(&container["restartPolicy"]).is_empty() {
+        errors.push(FieldError::required(
+            format!("{path}.restartPolicy"),
+            "must be given with restartPolicyRules",
+        ));
+    }
+    at_most(MAX_RULES, container, "restartPolicyRules", path, errors);
+    for (index, rule) in items(rules).enumerate() {
+        let path = format!("{path}.restartPolicyRules[{index}]");
+        let actions = ["Restart", "RestartAllContainers"];
+        one_of(&actions, rule, "action", &path, errors);
+        let (codes, path) = (&rule["exitCodes"], format!("{path}.exitCodes"));
+        if codes.is_null() {
+            errors.push(FieldError::required(path, ""));
+        } else {
+            one_of(&["In", "NotIn"], codes, "operator", &path, errors);
+            at_most(MAX_EXIT_CODES, codes, "values", &path, errors);
         }
     }
 }

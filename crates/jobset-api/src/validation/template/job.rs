@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{Context, alternatives, at_least, is_empty_list, items, metadata, one_of, pod, text};
+use super::{
+    Context, MAX_EXIT_CODES, MAX_RULES, alternatives, at_least, at_most, is_empty_list, items,
+    metadata, one_of, pod, text,
+};
 use crate::validation::{error::FieldError, text::qualified_name};
 
 /// Highest parallelism of an Indexed Job, and the number of completions above which lower limits
@@ -12,10 +15,6 @@ use crate::validation::{error::FieldError, text::qualified_name};
 const MANY_INDEXES: i64 = 100_000;
 /// Highest parallelism and number of failed indexes where there are that many completions.
 const LIMIT_FOR_MANY: i64 = 10_000;
-/// Most rules of a policy.
-const MAX_RULES: usize = 20;
-/// Most exit codes in a rule.
-const MAX_EXIT_CODES: usize = 255;
 
 /// Checks the spec of a Job.
 pub(super) fn validate(
@@ -161,20 +160,9 @@ fn restart_policy(pod: &Value, has_policy: bool, path: &str, errors: &mut Vec<Fi
     ));
 }
 
-fn too_many_rules(policy: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let count = items(&policy["rules"]).count();
-    if count > MAX_RULES {
-        errors.push(FieldError::invalid(
-            format!("{path}.rules"),
-            count,
-            format!("must have at most {MAX_RULES} items"),
-        ));
-    }
-}
-
 fn pod_failure_policy(job: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let policy = &job["podFailurePolicy"];
-    too_many_rules(policy, path, errors);
+    at_most(MAX_RULES, policy, "rules", path, errors);
     let pod = &job["template"]["spec"];
     let containers: HashSet<&str> = items(&pod["containers"])
         .chain(items(&pod["initContainers"]))
@@ -271,7 +259,7 @@ fn exit_codes(
 
 fn success_policy(job: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let policy = &job["successPolicy"];
-    too_many_rules(policy, path, errors);
+    at_most(MAX_RULES, policy, "rules", path, errors);
     if is_empty_list(&policy["rules"]) {
         errors.push(FieldError::required(
             format!("{path}.rules"),

@@ -36,6 +36,11 @@ use crate::{
     types::ReplicatedJob,
 };
 
+/// Most rules of a policy of a Job, and most restart rules of a container.
+const MAX_RULES: usize = 20;
+/// Most exit codes in a rule.
+const MAX_EXIT_CODES: usize = 255;
+
 /// What templates are checked against besides themselves.
 struct Context<'a> {
     /// Names of the volume claim templates, each of which is a volume of every Pod that mounts it.
@@ -165,6 +170,18 @@ fn one_of(allowed: &[&str], parent: &Value, key: &str, path: &str, errors: &mut 
             format!("{path}.{key}"),
             value,
             format!("must be one of {}", allowed.join(", ")),
+        ));
+    }
+}
+
+/// A list may not be longer.
+fn at_most(limit: usize, parent: &Value, key: &str, path: &str, errors: &mut Vec<FieldError>) {
+    let count = items(&parent[key]).count();
+    if count > limit {
+        errors.push(FieldError::invalid(
+            format!("{path}.{key}"),
+            count,
+            format!("must have at most {limit} items"),
         ));
     }
 }

@@ -350,6 +350,10 @@ impl Worker {
                 self.start_container(i);
             }
         }
+        for &i in &decision.kill {
+            self.say_stopping(i);
+            self.stop_container(i, Duration::ZERO);
+        }
         for &i in &decision.stop {
             let left = self
                 .stop_by
@@ -367,13 +371,17 @@ impl Worker {
             } else {
                 grace
             };
-            if !self.silent {
-                let message = format!("Stopping container {}", self.unit_name(i));
-                self.event(EventType::Normal, "Killing", message);
-            }
+            self.say_stopping(i);
             self.stop_container(i, grace);
         }
         wake_at.into_iter().chain(decision.wake_at).min()
+    }
+
+    fn say_stopping(&self, i: usize) {
+        if !self.silent {
+            let message = format!("Stopping container {}", self.unit_name(i));
+            self.event(EventType::Normal, "Killing", message);
+        }
     }
 
     fn deadline(&self) -> Option<Timestamp> {
