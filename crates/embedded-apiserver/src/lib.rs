@@ -43,6 +43,7 @@
 pub mod apply;
 pub mod openapi;
 pub mod patch;
+pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod table;

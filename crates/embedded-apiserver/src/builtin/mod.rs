@@ -80,6 +80,11 @@ impl Resource {
         }
     }
 
+    /// Whether finalizers may have any name. Those of the oldest groups need a domain.
+    pub(crate) fn own_finalizers(&self) -> bool {
+        self.custom.is_some() || !matches!(&*self.group, "" | "batch" | "discovery.k8s.io")
+    }
+
     /// Whether stored objects must be converted for this version.
     pub(crate) fn converts(&self) -> bool {
         self.stored_as != self.api_version()
@@ -163,6 +168,23 @@ pub(crate) trait Strategy: Send + Sync {
         let _ = object;
     }
 
+    /// Writes the fields that Kubernetes shows although they are not set. Called after
+    /// [`Strategy::complete`] and after what is not set was dropped.
+    fn show_unset(&self, object: &mut Value) {
+        let _ = object;
+    }
+
+    /// What Kubernetes fills in when it reads a stored object back: not yet there when a new
+    /// object is checked.
+    fn prepare_stored(&self, object: &mut Value) {
+        let _ = object;
+    }
+
+    /// What becomes of dependents if a deletion does not say, and a warning about that.
+    fn default_propagation(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// What only happens to new objects, after defaulting: initial status, derived labels.
     fn prepare_create(&self, object: &mut Value) {
         let _ = object;
@@ -199,6 +221,11 @@ pub(crate) trait Strategy: Send + Sync {
     /// The names of those fields.
     fn selectable(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether a deletion is marked in the object even if it does not wait.
+    fn marks_deletion(&self) -> bool {
+        false
     }
 
     /// How long a deletion waits for the kubelet, in seconds; 0 removes at once. `asked` is the
@@ -259,6 +286,14 @@ pub(crate) mod field {
         cause("FieldValueForbidden", path, format!("Forbidden: {why}"))
     }
 
+    pub(crate) fn too_long(path: impl Into<String>, limit: usize) -> Cause {
+        cause(
+            "FieldValueTooLong",
+            path,
+            format!("Too long: may not be more than {limit} bytes"),
+        )
+    }
+
     pub(crate) fn duplicate(path: impl Into<String>, value: impl Display) -> Cause {
         cause(
             "FieldValueDuplicate",
@@ -310,6 +345,18 @@ pub(crate) fn items_mut<'a>(
         .and_then(Value::as_array_mut)
         .into_iter()
         .flatten()
+}
+
+/// Shows times of conditions that are not set as null, as Kubernetes does.
+pub(crate) fn show_unset_times(object: &mut Value, times: &[&str]) {
+    let Some(status) = object.get_mut("status") else {
+        return;
+    };
+    for condition in items_mut(status, "conditions") {
+        for time in times {
+            fill(condition, time, Value::Null);
+        }
+    }
 }
 
 /// Sets a key that is absent or null.

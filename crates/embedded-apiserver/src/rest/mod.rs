@@ -106,6 +106,11 @@ impl Call {
         Ok(self.key_of(name))
     }
 
+    /// Whether this is a server-side apply.
+    pub(crate) fn applies(&self) -> bool {
+        body::media_type(&self.parts.headers) == patch::APPLY
+    }
+
     pub(crate) fn key_of(&self, name: &str) -> Key {
         Key::new(self.namespace.as_deref().unwrap_or_default(), name)
     }
@@ -131,7 +136,7 @@ impl Call {
             operation,
             namespace: self.namespace.clone(),
             name: name.to_owned(),
-            dry_run: self.params.dry_run().unwrap_or(false),
+            dry_run: self.params.dry_run(),
             user: self.user.to_string(),
             objects: StoredObjects(self.core.store.clone()),
         }
@@ -270,6 +275,10 @@ async fn serve_resource(
         },
         ("status", _) if call.resource.has_status => {
             Err(Status::method_not_allowed(method.as_str()))
+        }
+        // The path is there; what it names is not.
+        _ if call.resource.custom.is_some() => {
+            Err(call.not_found(call.name.as_deref().unwrap_or_default()))
         }
         _ => Err(Status::no_such_path()),
     }

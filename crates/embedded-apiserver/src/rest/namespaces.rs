@@ -122,6 +122,8 @@ pub(crate) fn removed(call: &Call, object: &Value) {
 pub(crate) fn terminate(call: &Call, name: &str) {
     let core = &call.core;
     core.terminating.add(name);
+    // Everything goes, whatever a kind would like to leave behind.
+    let options = json!({"propagationPolicy": "Background"});
     for resource in core.registry.namespaced() {
         for object in core
             .store
@@ -140,7 +142,7 @@ pub(crate) fn terminate(call: &Call, name: &str) {
             };
             // What cannot go at once goes when its finalizers do. Webhooks are not asked: nobody
             // would try again after a refusal.
-            let _ = super::delete::remove_unasked(&inner, &object.key, &json!({}));
+            let _ = super::delete::remove_unasked(&inner, &object.key, &options);
         }
     }
     finish(core, name);

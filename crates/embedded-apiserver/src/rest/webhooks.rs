@@ -52,7 +52,7 @@ impl<'a> Question<'a> {
             call,
             operation,
             name,
-            dry_run: call.params.dry_run()?,
+            dry_run: call.params.dry_run(),
             given: None,
             options: OnceLock::new(),
             equivalents: OnceLock::new(),

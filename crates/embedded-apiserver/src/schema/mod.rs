@@ -14,6 +14,7 @@ mod error;
 mod fields;
 mod node;
 mod shape;
+mod typed;
 mod validate;
 
 pub use builtin::built_in;

@@ -111,6 +111,8 @@ pub struct Node {
     pub(crate) reference: Option<String>,
     pub(crate) value_type: Option<Type>,
     pub(crate) int_or_string: bool,
+    /// A quantity of a Kubernetes type, which also takes numbers.
+    pub(crate) quantity: bool,
     pub(crate) nullable: bool,
     pub(crate) preserve: bool,
     pub(crate) embedded: bool,
@@ -159,6 +161,9 @@ const OPAQUE: &[&str] = &[
     "OrArray",
     "OrStringArray",
 ];
+
+/// The definition of quantities.
+const QUANTITY: &str = ".api.resource.Quantity";
 
 impl Schema {
     /// Compiles the OpenAPI v3 schema of a custom resource's version.
@@ -286,6 +291,14 @@ impl Node {
         {
             node.reference = None;
             node.preserve = true;
+            return Ok(node);
+        }
+        if let Some(name) = &node.reference
+            && name.ends_with(QUANTITY)
+        {
+            node.reference = None;
+            node.quantity = true;
+            node.int_or_string = true;
             return Ok(node);
         }
         read.value_type(&mut node)?;

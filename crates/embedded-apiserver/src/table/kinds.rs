@@ -29,14 +29,13 @@ pub(super) fn columns(gvk: &Gvk) -> Vec<Column> {
             name(),
             column("Data", |o, _| {
                 json!(count(o.get("data")) + count(o.get("binaryData")))
-            })
-            .typed("integer"),
+            }),
             age(),
         ],
         ("", "Secret") => vec![
             name(),
             column("Type", |o, _| Value::from(at(o, "/type"))),
-            column("Data", |o, _| json!(count(o.get("data")))).typed("integer"),
+            column("Data", |o, _| json!(count(o.get("data")))),
             age(),
         ],
         ("", "Namespace") => {
@@ -48,7 +47,7 @@ pub(super) fn columns(gvk: &Gvk) -> Vec<Column> {
         }
         ("", "ServiceAccount") => vec![
             name(),
-            column("Secrets", |o, _| json!(count(o.get("secrets")))).typed("integer"),
+            column("Secrets", |o, _| json!(count(o.get("secrets")))),
             age(),
         ],
         ("", "PersistentVolumeClaim") => claim(),

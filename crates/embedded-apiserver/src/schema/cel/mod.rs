@@ -93,6 +93,11 @@ impl Schema {
         &self.compiled_rules().errors
     }
 
+    /// Whether there are any rules.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.compiled_rules().root.is_some()
+    }
+
     fn compiled_rules(&self) -> &Rules {
         self.rules.get_or_init(|| Rules::compile(self.root()))
     }
