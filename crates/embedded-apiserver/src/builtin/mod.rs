@@ -12,6 +12,7 @@ mod kinds;
 mod names;
 mod node;
 mod pod;
+mod policy;
 mod registry;
 mod service;
 mod webhook;

@@ -17,6 +17,7 @@ mod params;
 mod patch;
 mod path;
 mod pods;
+mod policies;
 mod prepare;
 mod protobuf;
 mod read;
@@ -39,6 +40,7 @@ use self::path::{Path, ResourcePath};
 use crate::admission::{Admission, AdmissionRequest, Operation, StoredObjects};
 use crate::builtin::{Registry, Resource};
 use crate::pod_logs::PodLogs;
+use crate::policy::Policies;
 use crate::stats::Counters;
 use crate::status::Status;
 use crate::store::{Key, Store};
@@ -59,6 +61,7 @@ pub(crate) struct Core {
     pub(crate) terminating: Terminating,
     pub(crate) documents: Documents,
     pub(crate) webhooks: Webhooks,
+    pub(crate) policies: Policies,
 }
 
 /// Who sent a request; put into the request's extensions by the transport.

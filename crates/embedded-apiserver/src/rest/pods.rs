@@ -20,7 +20,7 @@ pub(crate) async fn bind(call: &Call, bytes: &Bytes) -> Result<Response, Status>
     let mut binding = body::object(&call.parts.headers, bytes)?;
     let mut warnings = Vec::new();
     let name = call.key()?.name;
-    let question = Question::write(call, Operation::Create, &name)?;
+    let question = Question::write(call, Operation::Create, &name);
     let asked = async {
         question
             .mutate(Some(&mut binding), None, &mut warnings)

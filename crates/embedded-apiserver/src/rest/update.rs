@@ -170,7 +170,7 @@ async fn prepare_update(
     keep_to_part(call, new, old, ownership);
     prepare::shape(call, new)?;
     prepare::mutate(call, Operation::Update, name, new, warnings)?;
-    let question = Question::write(call, Operation::Update, name)?;
+    let question = Question::write(call, Operation::Update, name);
     if question.mutate(Some(new), Some(old), warnings).await? {
         new["metadata"]["name"] = Value::String(name.to_owned());
         keep_to_part(call, new, old, ownership);

@@ -20,7 +20,7 @@ mod validate;
 pub use builtin::built_in;
 pub(crate) use builtin::{definitions, root_of};
 pub use cel::Part;
-pub(crate) use cel::{Answer, Expression, evaluate};
+pub(crate) use cel::{Answer, Expression, evaluate, evaluate_with};
 pub use duplicate::duplicate_fields;
 pub use error::{ErrorKind, FieldError};
 pub use node::{Node, Schema, SchemaError};

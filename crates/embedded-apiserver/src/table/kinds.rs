@@ -72,6 +72,21 @@ pub(super) fn columns(gvk: &Gvk) -> Vec<Column> {
             column("Webhooks", |o, _| json!(count(o.get("webhooks")))).typed("integer"),
             age(),
         ],
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => vec![
+            name(),
+            column("Validations", |o, _| {
+                json!(count(o.pointer("/spec/validations")))
+            })
+            .typed("integer"),
+            column("ParamKind", |_, _| Value::from("<unset>")),
+            age(),
+        ],
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => vec![
+            name(),
+            column("PolicyName", |o, _| Value::from(at(o, "/spec/policyName"))),
+            column("ParamRef", |_, _| Value::from("<unset>")),
+            age(),
+        ],
         _ => vec![
             name(),
             column("Created At", |o, _| {
