@@ -12,7 +12,8 @@ fn kubectl() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-async fn run(environment: Environment, chosen: impl Fn(&str) -> bool + Sync) {
+#[expect(clippy::print_stdout, reason = "the table of results")]
+async fn run(environment: Environment, chosen: impl Fn(&str) -> bool) -> anyhow::Result<()> {
     let environment = Arc::new(environment);
     let filter = std::env::var("CONFORMANCE").unwrap_or_default();
     let choose = |name: &str| chosen(name) && name.contains(&filter);
@@ -20,10 +21,11 @@ async fn run(environment: Environment, chosen: impl Fn(&str) -> bool + Sync) {
         println!("{}", runner::line(report));
     })
     .await;
-    environment.shutdown().await.unwrap();
+    environment.shutdown().await?;
     println!("{}", runner::summary(&reports));
     assert_eq!(runner::failed(&reports), 0);
     assert!(!reports.is_empty() || !filter.is_empty());
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,7 +34,8 @@ async fn scenarios_on_the_embedded_cluster() {
     if kubectl.is_none() {
         println!("no kubectl on PATH: the user's requests are made directly");
     }
-    run(Environment::embedded(kubectl).await.unwrap(), |_| true).await;
+    let environment = Environment::embedded(kubectl).await.unwrap();
+    run(environment, |_| true).await.unwrap();
 }
 
 /// What webhooks could make a difference for, as `cargo xtask conformance` chooses it.
@@ -51,5 +54,5 @@ const WITHOUT_WEBHOOKS: &[&str] = &[
 async fn scenarios_without_webhooks() {
     let environment = Environment::embedded_without_webhooks(kubectl());
     let chosen = |name: &str| WITHOUT_WEBHOOKS.iter().any(|part| name.contains(part));
-    run(environment.await.unwrap(), chosen).await;
+    run(environment.await.unwrap(), chosen).await.unwrap();
 }

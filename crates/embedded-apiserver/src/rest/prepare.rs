@@ -7,7 +7,7 @@ use super::Call;
 use super::params::FieldValidation;
 use crate::admission::Operation;
 use crate::builtin::{Resource, field, validate_metadata};
-use crate::schema::{Part, duplicate_fields};
+use crate::schema::{Part, drop_nulls, duplicate_fields};
 use crate::status::{Cause, Status};
 
 /// Checks that a body is an object of the call's kind, and gives it a `metadata`.
@@ -214,6 +214,9 @@ pub(crate) fn check_fields(
 pub(crate) fn shape(call: &Call, object: &mut Value) -> Result<(), Status> {
     let resource = &call.resource;
     let custom = resource.custom.is_some();
+    if !custom {
+        drop_nulls(object);
+    }
     if let Some(schema) = resource.schema() {
         schema.prune(object);
         if custom {
@@ -228,7 +231,6 @@ pub(crate) fn shape(call: &Call, object: &mut Value) -> Result<(), Status> {
                 );
                 return Err(undecodable(call, problem));
             }
-            schema.type_form(object);
         }
     }
     complete(resource, object);

@@ -24,6 +24,7 @@ pub(crate) use cel::{Answer, Expression, evaluate, evaluate_with};
 pub use duplicate::duplicate_fields;
 pub use error::{ErrorKind, FieldError};
 pub use node::{Node, Schema, SchemaError};
+pub(crate) use typed::drop_nulls;
 
 /// Appends a field name to a path.
 pub(crate) fn join(path: &str, field: &str) -> String {

@@ -85,7 +85,7 @@ fn may_go(parent: &Node, node: &Node, name: &str, value: &Value) -> bool {
 }
 
 /// A null in an object of a built-in kind means that the field is not set.
-fn drop_nulls(value: &mut Value) {
+pub(crate) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.retain(|_, value| !value.is_null());
