@@ -113,6 +113,8 @@ pub struct Node {
     pub(crate) int_or_string: bool,
     /// A quantity of a Kubernetes type, which also takes numbers.
     pub(crate) quantity: bool,
+    /// Some of the fields, or the entries, are quantities.
+    pub(crate) holds_quantities: bool,
     pub(crate) nullable: bool,
     pub(crate) preserve: bool,
     pub(crate) embedded: bool,
@@ -317,6 +319,8 @@ impl Node {
                 Additional::Of(Box::new(Self::compile(raw, &at)?))
             }
         };
+        node.holds_quantities = node.properties.values().any(|child| child.quantity)
+            || matches!(&node.additional, Additional::Of(child) if child.quantity);
         if let Some(raw) = map.get("items") {
             node.items = Some(Box::new(Self::compile(raw, &format!("{path}.items"))?));
         }

@@ -50,7 +50,7 @@ impl Schema {
         for (name, value) in map.iter_mut() {
             let plain = !(value.is_object() || value.is_array());
             // Texts and numbers are the most of it, and only quantities among them change.
-            if plain && !(value.is_string() || value.is_number()) {
+            if plain && !node.holds_quantities {
                 continue;
             }
             let Some(child) = self.field(node, name) else {
