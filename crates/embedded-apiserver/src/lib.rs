@@ -14,7 +14,7 @@
 //!                      │
 //!    rest   path, query, body → one of the verbs → representation
 //!                      │
-//!    webhook           │   the webhooks that configurations register, asked about writes
+//!    webhook, policy   │   the webhooks and policies that are registered, asked about writes
 //!    builtin           │   which resources there are, and what is special about each kind
 //!    schema, patch, apply, selector, table, openapi: pure functions over JSON
 //!                      ▼
@@ -30,6 +30,10 @@
 //! patches, reinvocation, time-outs, failure policies, dry run, warnings. A configuration is in
 //! effect when its write is answered. Without any, a write costs one look at a flag more.
 //!
+//! Between the two, `ValidatingAdmissionPolicy` objects that are bound are evaluated, under the
+//! same conditions: variables, message expressions, reasons, the actions `Deny` and `Warn`. Not as
+//! there: parameters are refused, and `Audit` leads to nothing.
+//!
 //! Not as there: a Service can be called only through a [`ServiceResolver`]; match conditions have
 //! no `authorizer` and no cost budget; reviews of the version v1beta1 are not spoken; the
 //! [`Admission`] in process is not asked again after webhooks; the server's own deletions in a
@@ -43,6 +47,7 @@
 pub mod apply;
 pub mod openapi;
 pub mod patch;
+pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod table;
@@ -52,6 +57,7 @@ mod admission;
 mod builtin;
 mod credentials;
 mod pod_logs;
+mod policy;
 mod rest;
 mod server;
 mod serving;

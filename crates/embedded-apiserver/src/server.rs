@@ -16,6 +16,7 @@ use crate::admission::{Admission, AdmitAll};
 use crate::builtin::{CRDS, Registry};
 use crate::credentials::Credentials;
 use crate::pod_logs::PodLogs;
+use crate::policy::Policies;
 use crate::rest::{Core, Documents, Terminating, User, handle, restore};
 use crate::stats::{Counters, Stats};
 use crate::store::{Draft, History, Key, Store};
@@ -123,12 +124,14 @@ impl ApiServerBuilder {
             terminating: Terminating::default(),
             documents: Documents::default(),
             webhooks: Webhooks::new(self.services),
+            policies: Policies::default(),
         };
         for name in ["default", "kube-system"] {
             create_namespace(&core, name);
         }
         restore(&core);
         core.webhooks.reload(&core.store);
+        core.policies.reload(&core.store);
         ApiServer {
             core: Arc::new(core),
         }

@@ -3,6 +3,7 @@
 //! A [`Status`] is also this crate's error type: whatever goes wrong while a request is served is
 //! one of the reasons Kubernetes defines, with the same HTTP code and the same details.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use axum::body::Body;
@@ -34,7 +35,8 @@ pub struct Status {
     /// What the message is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Box<Details>>,
-    /// HTTP status code.
+    /// HTTP status code; 0, which is not written, in the answer to a deletion.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub code: u16,
 }
 
@@ -76,7 +78,7 @@ pub struct Details {
 }
 
 /// One cause within [`Details`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cause {
     /// Machine-readable, for example `FieldValueInvalid`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -87,6 +89,11 @@ pub struct Cause {
     /// Path of the field, for example `spec.template.spec.containers[0].name`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub field: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(code: &u16) -> bool {
+    *code == 0
 }
 
 impl From<&FieldError> for Cause {
@@ -132,7 +139,7 @@ impl Status {
 
     /// The success answer of a delete that removed the object at once.
     pub fn deleted(resource: &str, group: &str, name: &str, uid: &str) -> Self {
-        let mut status = Self::success(200);
+        let mut status = Self::success(0);
         status.details = Some(Box::new(Details {
             name: name.to_owned(),
             group: group.to_owned(),
@@ -160,6 +167,12 @@ impl Status {
         details.kind = resource.to_owned();
         details.group = group.to_owned();
         details.name = name.to_owned();
+        self
+    }
+
+    /// With details that say nothing, as some failures have them.
+    pub fn without_details(mut self) -> Self {
+        self.details = Some(Box::default());
         self
     }
 
@@ -200,13 +213,12 @@ impl Status {
 
     /// 404: there is no such resource or path.
     pub fn no_such_path() -> Self {
-        let mut status = Self::failure(
+        Self::failure(
             404,
             "NotFound",
             "the server could not find the requested resource",
-        );
-        status.details = Some(Box::default());
-        status
+        )
+        .without_details()
     }
 
     /// 405: the resource exists and does not offer this.
@@ -216,6 +228,7 @@ impl Status {
             "MethodNotAllowed",
             format!("the server does not allow this method on the requested resource: {verb}"),
         )
+        .without_details()
     }
 
     /// 406: none of the media types asked for can be produced.
@@ -225,6 +238,7 @@ impl Status {
             "NotAcceptable",
             "only the following media types are accepted: application/json",
         )
+        .without_details()
     }
 
     /// 409: the name is taken.
@@ -280,7 +294,9 @@ impl Status {
     }
 
     /// 422: the object is well-formed and breaks a rule. `errors` become causes.
-    pub fn invalid(kind: &str, group: &str, name: &str, errors: Vec<Cause>) -> Self {
+    pub fn invalid(kind: &str, group: &str, name: &str, mut errors: Vec<Cause>) -> Self {
+        let mut seen = HashSet::new();
+        errors.retain(|error| seen.insert(error.clone()));
         let listed: Vec<String> = errors
             .iter()
             .map(|e| format!("{}: {}", e.field, e.message))

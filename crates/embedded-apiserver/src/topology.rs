@@ -344,6 +344,24 @@ const RULES: &[Rule] = {
             MergeBy("name"),
             NAME,
         ),
+        rule(
+            "matchConditions",
+            Kind("ValidatingAdmissionPolicy"),
+            MergeBy("name"),
+            NAME,
+        ),
+        rule(
+            "variables",
+            Kind("ValidatingAdmissionPolicy"),
+            MergeBy("name"),
+            NAME,
+        ),
+        rule(
+            "validationActions",
+            Kind("ValidatingAdmissionPolicyBinding"),
+            Replace,
+            Set,
+        ),
         rule("secrets", Top, MergeBy("name"), NAME),
         rule(
             "ownerReferences",

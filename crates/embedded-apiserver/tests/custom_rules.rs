@@ -287,7 +287,7 @@ async fn the_schema_shapes_and_checks_before_the_rules() {
         "{message}"
     );
 
-    // The keys of keyed lists are unique; what the schema refuses, rules are not asked about.
+    // The keys of keyed lists are unique. That hides nothing from the rules.
     let mut twice = jobset(
         "twice",
         json!({"replicatedJobs": [replicated_job("a"), replicated_job("a")],
@@ -297,9 +297,12 @@ async fn the_schema_shapes_and_checks_before_the_rules() {
     let (code, answer) = post(&server, SETS, &twice).await;
     assert_eq!(code, 422, "{answer}");
     let causes = answer["details"]["causes"].as_array().unwrap();
-    assert_eq!(causes.len(), 1, "{answer}");
+    assert_eq!(causes.len(), 2, "{answer}");
     assert_eq!(causes[0]["field"], "spec.replicatedJobs[1]");
     assert_eq!(causes[0]["reason"], "FieldValueDuplicate");
+    assert_eq!(causes[1]["field"], "spec");
+
+    // What is of no use to the rules does, and the answer says so.
 
     let enumerated = jobset("enum", json!({"successPolicy": {"operator": "Most"}}));
     let (code, answer) = post(&server, SETS, &enumerated).await;
@@ -307,6 +310,12 @@ async fn the_schema_shapes_and_checks_before_the_rules() {
     let cause = &answer["details"]["causes"][0];
     assert_eq!(cause["field"], "spec.successPolicy.operator");
     assert_eq!(cause["reason"], "FieldValueNotSupported");
+    let last = &answer["details"]["causes"][1];
+    assert_eq!(
+        (&last["field"], &last["reason"]),
+        (&json!("<nil>"), &json!("FieldValueInvalid"))
+    );
+    assert!(last["message"].as_str().unwrap().contains("not checked"));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use embedded_apiserver::Admission;
 use http::Request;
 use jobset_api::{Feature, FeatureGates};
 use jobset_cli::admission::JobSetAdmission;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::installation::Installation;
 use crate::operator::Operator;
+use crate::policies::Policies;
 use crate::replica::Program;
 use crate::user::Kubectl;
 
@@ -113,12 +115,29 @@ impl Environment {
     /// # Errors
     /// When it does not start.
     pub async fn embedded(kubectl: Option<PathBuf>) -> anyhow::Result<Self> {
+        let admission = JobSetAdmission::new(gates());
+        Self::on_embedded("embedded", kubectl, Some(Arc::new(admission))).await
+    }
+
+    /// The same as `config/no-webhook` has it: only policies of the API server check JobSets.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn embedded_without_webhooks(kubectl: Option<PathBuf>) -> anyhow::Result<Self> {
+        Self::on_embedded("embedded, without webhooks", kubectl, None).await
+    }
+
+    async fn on_embedded(
+        name: &'static str,
+        kubectl: Option<PathBuf>,
+        admission: Option<Arc<dyn Admission>>,
+    ) -> anyhow::Result<Self> {
         let scratch = tempfile::tempdir()?;
         let cluster = Cluster::start(ClusterOptions {
             nodes: NODES,
             topology: scheduling().topology,
             runtime: RUNTIME,
-            admission: Some(Arc::new(JobSetAdmission::new(gates()))),
+            admission: admission.clone(),
             crds: vec![jobset_api::crd::crd_value().clone()],
             listen: Some(([127, 0, 0, 1], 0).into()),
             ..ClusterOptions::default()
@@ -128,20 +147,30 @@ impl Environment {
         let endpoint = cluster.endpoint().context("the cluster does not listen")?;
         std::fs::write(&kubeconfig, &endpoint.kubeconfig)?;
         let client = cluster.client();
+        let (policies, has) = match admission {
+            Some(_) => (
+                None,
+                BTreeSet::from([
+                    Need::JobSetAdmission,
+                    Need::PodAdmission,
+                    Need::ElasticJobSet,
+                ]),
+            ),
+            None => (
+                Some(Policies::read(client.clone())?),
+                BTreeSet::from([Need::AdmissionPolicy]),
+            ),
+        };
         let environment = Self {
-            name: "embedded",
+            name,
             kubectl: kubectl.map(|program| Kubectl {
                 program,
                 kubeconfig,
                 home: scratch.path().to_owned(),
             }),
-            operator: Mutex::new(Operator::in_process(client.clone(), gates())),
+            operator: Mutex::new(Operator::in_process(client.clone(), gates(), policies)),
             client,
-            has: BTreeSet::from([
-                Need::JobSetAdmission,
-                Need::PodAdmission,
-                Need::ElasticJobSet,
-            ]),
+            has,
             parts: Mutex::new(Parts {
                 cluster: Some(cluster),
                 node: JoinSet::new(),
@@ -174,7 +203,7 @@ impl Environment {
         let operator = match controller {
             None => {
                 install_crd(&client).await?;
-                Operator::in_process(connect(kubeconfig).await?, gates())
+                Operator::in_process(connect(kubeconfig).await?, gates(), None)
             }
             Some(Manifested {
                 program,

@@ -27,6 +27,7 @@ pub mod kind;
 pub mod mirror;
 pub mod objects;
 pub mod operator;
+mod policies;
 pub mod replica;
 mod rights;
 pub mod runner;

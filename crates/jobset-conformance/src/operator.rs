@@ -7,6 +7,7 @@ use kube::Client;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::policies::Policies;
 use crate::replica::{FIRST, Program, Replica, SECOND};
 
 /// The controller.
@@ -17,7 +18,8 @@ pub struct Operator {
 }
 
 enum How {
-    InProcess(Client, FeatureGates),
+    /// Without webhooks where there are policies in their place.
+    InProcess(Client, FeatureGates, Option<Policies>),
     Program(Program),
 }
 
@@ -27,10 +29,15 @@ enum Running {
 }
 
 impl Operator {
-    /// The library, in this process.
-    pub(crate) fn in_process(client: Client, gates: FeatureGates) -> Self {
+    /// The library, in this process, and the policies that take the place of webhooks if there are
+    /// none.
+    pub(crate) fn in_process(
+        client: Client,
+        gates: FeatureGates,
+        policies: Option<Policies>,
+    ) -> Self {
         Self {
-            how: How::InProcess(client, gates),
+            how: How::InProcess(client, gates, policies),
             running: None,
             standby: None,
         }
@@ -53,6 +60,24 @@ impl Operator {
         }
     }
 
+    /// Takes the admission policies out of force.
+    pub(crate) async fn without_policies(&self) -> anyhow::Result<()> {
+        match &self.how {
+            How::InProcess(_, _, Some(policies)) => policies.unbind().await,
+            How::InProcess(..) => anyhow::bail!("no policies are installed here"),
+            How::Program(program) => program.without_policies().await,
+        }
+    }
+
+    /// Installs again what was taken away.
+    pub(crate) async fn reinstall(&self) -> anyhow::Result<()> {
+        match &self.how {
+            How::InProcess(_, _, Some(policies)) => policies.apply().await,
+            How::InProcess(..) => Ok(()),
+            How::Program(program) => program.reinstall().await,
+        }
+    }
+
     /// Starts it, unless it runs; returns when it is ready.
     ///
     /// # Errors
@@ -62,9 +87,13 @@ impl Operator {
             return Ok(());
         }
         self.running = Some(match &self.how {
-            How::InProcess(client, gates) => {
+            How::InProcess(client, gates, policies) => {
+                if let Some(policies) = policies {
+                    policies.apply().await?;
+                }
                 let options = ControllerOptions {
                     gates: *gates,
+                    pod_webhook: policies.is_none(),
                     ..ControllerOptions::default()
                 };
                 let token = CancellationToken::new();

@@ -5,8 +5,10 @@
 //! fields somebody else owns with another value are conflicts. An *update* (create, replace,
 //! patch) owns what it changed.
 //!
-//! Fields without an owner are free to take. Writes without a field manager record nothing, so
-//! that components inside the process pay nothing for ownership nobody asked for.
+//! Writes without a field manager record nothing, so that components inside the process pay nothing
+//! for ownership nobody asked for. An object without a record is, when it is first applied to, all
+//! owned by [`BEFORE`], as Kubernetes has it for objects of times before it kept records: what was
+//! there before conflicts with what is applied.
 
 mod compare;
 mod error;
@@ -23,6 +25,9 @@ use serde_json::Value;
 use crate::topology::Topology;
 use compare::{changes, owned_by};
 use managers::{Managers, Operation, Owner};
+
+/// Who owns what was written before the first apply.
+pub const BEFORE: &str = "before-first-apply";
 
 /// Who writes, and what the record of it says.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +82,15 @@ pub fn apply(
     let mut managers = Managers::read(&old);
     managers::strip(&mut old);
     let before = managers.clone();
+    if live.is_some() && !managers.readable() {
+        let everything = Owner {
+            manager: BEFORE.to_owned(),
+            operation: Operation::Update,
+            subresource: String::new(),
+        };
+        let fields = owned_by(&old, topology);
+        managers.set(everything, fields, writer.api_version, writer.now);
+    }
 
     let wanted = owned_by(&applied, topology);
     let mut merged = merge::merge(&old, &applied, topology);

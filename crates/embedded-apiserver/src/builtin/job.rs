@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::names::validate_labels;
-use super::{Strategy, child, field, fill, int, items_mut, pod, text};
+use super::{Strategy, child, field, fill, int, items_mut, pod, show_unset_times, text};
 use crate::status::Cause;
 
 /// `batch/v1 Job`.
@@ -78,11 +78,27 @@ impl Strategy for Job {
             own[LEGACY_NAME_LABEL] = json!(name);
         }
         fill(spec, "selector", json!({"matchLabels": {UID_LABEL: uid}}));
+    }
+
+    fn prepare_stored(&self, object: &mut Value) {
         // A Job without labels shows its template's.
-        let labels = spec["template"]["metadata"]["labels"].clone();
+        let labels = object["spec"]["template"]["metadata"]["labels"].clone();
         if object["metadata"]["labels"].is_null() && labels.is_object() {
             object["metadata"]["labels"] = labels;
         }
+    }
+
+    fn show_unset(&self, object: &mut Value) {
+        show_unset_times(object, &["lastProbeTime", "lastTransitionTime"]);
+    }
+
+    fn default_propagation(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "Orphan",
+            "child pods are preserved by default when jobs are deleted; set \
+             propagationPolicy=Background to remove them or set propagationPolicy=Orphan to \
+             suppress this warning",
+        ))
     }
 
     fn validate(&self, object: &Value) -> Vec<Cause> {
@@ -161,7 +177,7 @@ impl Strategy for Job {
         }
         validate_labels(
             &spec["template"]["metadata"]["labels"],
-            "spec.template.metadata.labels",
+            "spec.template.labels",
             &mut errors,
         );
         if spec["manualSelector"] == true {
@@ -219,6 +235,7 @@ impl Strategy for Job {
         }
         if spec["template"] != before["template"] {
             let mut masked = spec["template"].clone();
+            let mut path = "spec.template";
             // What a queueing system may set before the Job (first) runs.
             if suspended(old) && old["status"]["startTime"].is_null() {
                 for key in ["labels", "annotations"] {
@@ -228,9 +245,10 @@ impl Strategy for Job {
                     copy_key(&mut masked, &before["template"], "spec", key);
                 }
                 copy_resources(&mut masked, &before["template"]);
+                path = "spec.template.spec";
             }
             if without_empty(&masked) != without_empty(&before["template"]) {
-                errors.push(field::invalid("spec.template", "{…}", "field is immutable"));
+                errors.push(field::invalid(path, "{…}", "field is immutable"));
             }
         }
         errors

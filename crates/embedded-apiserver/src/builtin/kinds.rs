@@ -8,6 +8,7 @@ use super::event::{CoreEvent, NewEvent};
 use super::job::Job;
 use super::node::Node;
 use super::pod::Pod;
+use super::policy;
 use super::service::{Claim, Service};
 use super::webhook::WebhookConfiguration;
 use super::{NameRule, Plain, Resource, Strategy};
@@ -149,6 +150,27 @@ pub(super) fn all() -> Vec<Resource> {
         .with_generation()
         .extending_the_api()
         .special(WebhookConfiguration { mutating: false }),
+        resource(
+            "admissionregistration.k8s.io/v1",
+            "ValidatingAdmissionPolicy",
+            "validatingadmissionpolicies",
+            &[],
+        )
+        .cluster_wide()
+        .with_status()
+        .with_generation()
+        .extending_the_api()
+        .special(policy::Policy),
+        resource(
+            "admissionregistration.k8s.io/v1",
+            "ValidatingAdmissionPolicyBinding",
+            "validatingadmissionpolicybindings",
+            &[],
+        )
+        .cluster_wide()
+        .with_generation()
+        .extending_the_api()
+        .special(policy::Binding),
         resource("batch/v1", "Job", "jobs", &[])
             .with_status()
             .with_generation()

@@ -12,6 +12,7 @@ mod kinds;
 mod names;
 mod node;
 mod pod;
+mod policy;
 mod registry;
 mod service;
 mod webhook;
@@ -78,6 +79,11 @@ impl Resource {
         } else {
             format!("{}/{}", self.group, self.version)
         }
+    }
+
+    /// Whether finalizers may have any name. Those of the oldest groups need a domain.
+    pub(crate) fn own_finalizers(&self) -> bool {
+        self.custom.is_some() || !matches!(&*self.group, "" | "batch" | "discovery.k8s.io")
     }
 
     /// Whether stored objects must be converted for this version.
@@ -163,6 +169,23 @@ pub(crate) trait Strategy: Send + Sync {
         let _ = object;
     }
 
+    /// Writes the fields that Kubernetes shows although they are not set. Called after
+    /// [`Strategy::complete`] and after what is not set was dropped.
+    fn show_unset(&self, object: &mut Value) {
+        let _ = object;
+    }
+
+    /// What Kubernetes fills in when it reads a stored object back: not yet there when a new
+    /// object is checked.
+    fn prepare_stored(&self, object: &mut Value) {
+        let _ = object;
+    }
+
+    /// What becomes of dependents if a deletion does not say, and a warning about that.
+    fn default_propagation(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// What only happens to new objects, after defaulting: initial status, derived labels.
     fn prepare_create(&self, object: &mut Value) {
         let _ = object;
@@ -199,6 +222,11 @@ pub(crate) trait Strategy: Send + Sync {
     /// The names of those fields.
     fn selectable(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether a deletion is marked in the object even if it does not wait.
+    fn marks_deletion(&self) -> bool {
+        false
     }
 
     /// How long a deletion waits for the kubelet, in seconds; 0 removes at once. `asked` is the
@@ -257,6 +285,14 @@ pub(crate) mod field {
 
     pub(crate) fn forbidden(path: impl Into<String>, why: &str) -> Cause {
         cause("FieldValueForbidden", path, format!("Forbidden: {why}"))
+    }
+
+    pub(crate) fn too_long(path: impl Into<String>, limit: usize) -> Cause {
+        cause(
+            "FieldValueTooLong",
+            path,
+            format!("Too long: may not be more than {limit} bytes"),
+        )
     }
 
     pub(crate) fn duplicate(path: impl Into<String>, value: impl Display) -> Cause {
@@ -318,6 +354,18 @@ pub(crate) fn items_mut<'a>(
         .and_then(Value::as_array_mut)
         .into_iter()
         .flatten()
+}
+
+/// Shows times of conditions that are not set as null, as Kubernetes does.
+pub(crate) fn show_unset_times(object: &mut Value, times: &[&str]) {
+    let Some(status) = object.get_mut("status") else {
+        return;
+    };
+    for condition in items_mut(status, "conditions") {
+        for time in times {
+            fill(condition, time, Value::Null);
+        }
+    }
 }
 
 /// Sets a key that is absent or null.

@@ -116,8 +116,17 @@ fn label_value(text: &str) -> Option<&'static str> {
 /// The largest total size of an object's annotations, in bytes.
 const ANNOTATIONS_LIMIT: usize = 256 << 10;
 
+/// The finalizers that have no domain.
+const STANDARD_FINALIZERS: &[&str] = &["kubernetes", "orphan", "foregroundDeletion"];
+
 /// Checks `metadata` of an object that is about to be stored.
-pub(crate) fn validate_metadata(object: &Value, rule: NameRule) -> Vec<Cause> {
+///
+/// With `own_finalizers` a finalizer may have any name; else those of Kubernetes need no domain.
+pub(crate) fn validate_metadata(
+    object: &Value,
+    rule: NameRule,
+    own_finalizers: bool,
+) -> Vec<Cause> {
     let mut errors = Vec::new();
     let meta = &object["metadata"];
     let name = meta["name"].as_str().unwrap_or_default();
@@ -150,11 +159,7 @@ pub(crate) fn validate_metadata(object: &Value, rule: NameRule) -> Vec<Cause> {
             size += key.len() + value.as_str().map_or(0, str::len);
         }
         if size > ANNOTATIONS_LIMIT {
-            errors.push(Cause {
-                reason: "FieldValueTooLong".to_owned(),
-                field: "metadata.annotations".to_owned(),
-                message: format!("Too long: may not be more than {ANNOTATIONS_LIMIT} bytes"),
-            });
+            errors.push(field::too_long("metadata.annotations", ANNOTATIONS_LIMIT));
         }
     }
     if let Some(owners) = meta["ownerReferences"].as_array() {
@@ -180,13 +185,20 @@ pub(crate) fn validate_metadata(object: &Value, rule: NameRule) -> Vec<Cause> {
         }
     }
     if let Some(finalizers) = meta["finalizers"].as_array() {
-        for finalizer in finalizers {
+        for (index, finalizer) in finalizers.iter().enumerate() {
             let text = finalizer.as_str().unwrap_or_default();
             if let Some(why) = qualified_name(text) {
                 errors.push(field::invalid(
                     "metadata.finalizers",
                     format!("{text:?}"),
                     why,
+                ));
+            }
+            if !own_finalizers && !text.contains('/') && !STANDARD_FINALIZERS.contains(&text) {
+                errors.push(field::invalid(
+                    format!("metadata.finalizers[{index}]"),
+                    format!("{text:?}"),
+                    "name is neither a standard finalizer name nor is it fully qualified",
                 ));
             }
         }

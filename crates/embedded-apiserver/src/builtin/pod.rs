@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Strategy, child, dns_label, dns_subdomain, field, fill, int, items_mut, text};
+use super::{
+    Strategy, child, dns_label, dns_subdomain, field, fill, int, items_mut, show_unset_times, text,
+};
 use crate::status::Cause;
 
 /// `core/v1 Pod`.
@@ -355,6 +357,15 @@ fn qos_class(spec: &Value) -> &'static str {
     }
 }
 
+/// The names of a Pod's scheduling gates.
+fn gates(pod: &Value) -> impl Iterator<Item = &str> {
+    let gates = pod["spec"]["schedulingGates"].as_array();
+    gates
+        .into_iter()
+        .flatten()
+        .map(|gate| text(gate, &["name"]))
+}
+
 /// Parts of a Pod's spec that an update may change.
 const MUTABLE: &[&str] = &[
     "activeDeadlineSeconds",
@@ -393,10 +404,13 @@ impl Strategy for Pod {
                 "status": "False",
                 "reason": "SchedulingGated",
                 "message": "Scheduling is blocked due to non-empty scheduling gates",
-                "lastProbeTime": null,
-                "lastTransitionTime": null,
+                "lastTransitionTime": object["metadata"]["creationTimestamp"],
             }]);
         }
+    }
+
+    fn show_unset(&self, object: &mut Value) {
+        show_unset_times(object, &["lastProbeTime", "lastTransitionTime"]);
     }
 
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
@@ -409,7 +423,16 @@ impl Strategy for Pod {
 
     fn validate(&self, object: &Value) -> Vec<Cause> {
         let mut errors = Vec::new();
-        validate_spec(&object["spec"], "spec", &mut errors);
+        let spec = &object["spec"];
+        validate_spec(spec, "spec", &mut errors);
+        // Only of a new Pod: later the name of the node cannot be changed at all.
+        let is_new = object["metadata"]["resourceVersion"].is_null();
+        if is_new && gates(object).next().is_some() && !text(spec, &["nodeName"]).is_empty() {
+            errors.push(field::forbidden(
+                "spec.nodeName",
+                "cannot be set until all schedulingGates have been cleared",
+            ));
+        }
         errors
     }
 
@@ -453,19 +476,14 @@ impl Strategy for Pod {
                  `spec.terminationGracePeriodSeconds`",
             ));
         }
-        let names = |pod: &Value| -> BTreeSet<String> {
-            let gates = pod["spec"]["schedulingGates"].as_array();
-            gates
-                .into_iter()
-                .flatten()
-                .map(|gate| text(gate, &["name"]).to_owned())
-                .collect()
-        };
-        if !names(object).is_subset(&names(old)) {
-            errors.push(field::forbidden(
-                "spec.schedulingGates",
-                "only deletion is allowed",
-            ));
+        let known: BTreeSet<&str> = gates(old).collect();
+        for (index, gate) in gates(object).enumerate() {
+            if !known.contains(gate) {
+                errors.push(field::forbidden(
+                    format!("spec.schedulingGates[{index}].name"),
+                    "only deletion is allowed, but found new scheduling gate",
+                ));
+            }
         }
         errors
     }
@@ -499,6 +517,10 @@ impl Strategy for Pod {
             "status.podIP",
             "status.nominatedNodeName",
         ]
+    }
+
+    fn marks_deletion(&self) -> bool {
+        true
     }
 
     fn grace_period(&self, object: &Value, asked: Option<i64>) -> i64 {

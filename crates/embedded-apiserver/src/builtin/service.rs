@@ -93,11 +93,13 @@ impl Strategy for Service {
         }
         for (index, port) in ports.iter().enumerate() {
             if !int(port, &["port"]).is_some_and(|n| (1..=65535).contains(&n)) {
-                errors.push(field::invalid(
-                    format!("spec.ports[{index}].port"),
-                    &port["port"],
-                    "must be between 1 and 65535, inclusive",
-                ));
+                errors.push(out_of_range(index, "port", &port["port"]));
+            }
+            // Unless it is given, it is the same.
+            if port["targetPort"].is_number()
+                && !int(port, &["targetPort"]).is_some_and(|n| (1..=65535).contains(&n))
+            {
+                errors.push(out_of_range(index, "targetPort", &port["targetPort"]));
             }
             if ports.len() > 1 && text(port, &["name"]).is_empty() {
                 errors.push(field::required(format!("spec.ports[{index}].name"), ""));
@@ -136,6 +138,14 @@ impl Strategy for Service {
     fn selectable(&self) -> &'static [&'static str] {
         &["spec.clusterIP", "spec.type"]
     }
+}
+
+fn out_of_range(index: usize, key: &str, port: &Value) -> Cause {
+    field::invalid(
+        format!("spec.ports[{index}].{key}"),
+        port,
+        "must be between 1 and 65535, inclusive",
+    )
 }
 
 /// `core/v1 PersistentVolumeClaim`.

@@ -115,7 +115,7 @@ impl WebhookConfiguration {
     }
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(super) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -133,7 +133,7 @@ fn name(name: &str, path: &str, errors: &mut Vec<Cause>) {
     }
 }
 
-fn rule(rule: &Value, path: &str, errors: &mut Vec<Cause>) {
+pub(super) fn rule(rule: &Value, path: &str, errors: &mut Vec<Cause>) {
     for (key, what) in [
         ("operations", "operations"),
         ("apiGroups", "API groups"),
@@ -208,7 +208,7 @@ fn resources(rule: &Value, path: &str, errors: &mut Vec<Cause>) {
     }
 }
 
-fn selector(selector: &Value, path: &str, errors: &mut Vec<Cause>) {
+pub(super) fn selector(selector: &Value, path: &str, errors: &mut Vec<Cause>) {
     validate_labels(
         &selector["matchLabels"],
         &format!("{path}.matchLabels"),
@@ -310,7 +310,7 @@ fn service(service: &Value, path: &str, errors: &mut Vec<Cause>) {
     }
 }
 
-fn conditions(webhook: &Value, path: &str, errors: &mut Vec<Cause>) {
+pub(super) fn conditions(webhook: &Value, path: &str, errors: &mut Vec<Cause>) {
     let conditions = list(webhook, "matchConditions");
     if conditions.len() > MAX_CONDITIONS {
         errors.push(field::too_many(path, conditions.len(), MAX_CONDITIONS));

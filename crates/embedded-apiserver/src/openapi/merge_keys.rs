@@ -27,6 +27,16 @@ const MERGED: &[(&str, &str, &str)] = &[
         "matchConditions",
         "name",
     ),
+    (
+        "admissionregistration.v1.ValidatingAdmissionPolicySpec",
+        "matchConditions",
+        "name",
+    ),
+    (
+        "admissionregistration.v1.ValidatingAdmissionPolicySpec",
+        "variables",
+        "name",
+    ),
     ("core.v1.PodSpec", "containers", "name"),
     ("core.v1.PodSpec", "initContainers", "name"),
     ("core.v1.PodSpec", "ephemeralContainers", "name"),

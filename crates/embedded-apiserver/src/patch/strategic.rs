@@ -183,7 +183,7 @@ fn merge_list(
             .map(|element| clean(element, at.item()))
             .collect();
     }
-    let mut merged = match rule {
+    let merged = match rule {
         MergeRule::MergeScalars => {
             let mut merged = old.clone();
             for element in change {
@@ -196,10 +196,11 @@ fn merge_list(
         MergeRule::MergeBy(key) => merge_by_key(old.clone(), &change, key, at)?,
         MergeRule::Replace => Vec::new(),
     };
-    if let Some(order) = order {
-        merged = reorder(merged, &old, order, rule);
-    }
-    Ok(merged)
+    // Without an order of its own, a patch wants that of its elements.
+    Ok(match order {
+        Some(order) => reorder(merged, &old, order, rule),
+        None => reorder(merged, &old, patch, rule),
+    })
 }
 
 fn merge_by_key(

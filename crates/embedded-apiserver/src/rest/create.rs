@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::ownership::Ownership;
+use super::params::Options;
 use super::{Call, body, object_response, output, prepare, webhooks};
 use crate::admission::Operation;
 use crate::status::Status;
@@ -15,6 +16,7 @@ use crate::store::{Draft, Key, Refused};
 
 /// POST of one object.
 pub(crate) async fn create(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+    call.params.check(Options::Create)?;
     let mut object = body::object(&call.parts.headers, bytes)?;
     let mut warnings = Vec::new();
     prepare::check_type(call, &mut object)?;
@@ -69,8 +71,7 @@ pub(crate) async fn store(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     let resource = &call.resource;
-    let dry_run = call.params.dry_run()?;
-    call.params.field_manager()?;
+    let dry_run = call.params.dry_run();
     let meta = &mut object["metadata"];
     match (&call.namespace, resource.namespaced) {
         (Some(namespace), true) => match meta["namespace"].as_str() {
@@ -152,6 +153,7 @@ pub(crate) async fn store(
         prepare::complete(resource, &mut candidate);
         prepare::validate(call, Operation::Create, &name, &candidate, None, warnings)?;
         webhooks::validate_new(call, &candidate, generate, warnings).await?;
+        resource.strategy.prepare_stored(&mut candidate);
         ownership.record(call, None, &mut candidate);
         if resource.plural == "customresourcedefinitions" {
             crate::builtin::accept_crd(&mut candidate, &call.core.now());

@@ -78,6 +78,19 @@ fn options(call: &Call, bytes: &Bytes) -> Result<Value, Status> {
             "Invalid value: orphanDependents and deletionPropagation cannot be both set",
         ));
     }
+    let given = options["dryRun"].as_array().into_iter().flatten();
+    let given = given.map(|value| value.as_str().unwrap_or_default());
+    if let Some(odd) = given
+        .chain(call.params.get("dryRun"))
+        .find(|value| *value != "All")
+    {
+        return Err(Status::invalid_option(
+            "DeleteOptions",
+            "dryRun",
+            "FieldValueNotSupported",
+            &format!("Unsupported value: {odd:?}: supported values: \"All\""),
+        ));
+    }
     let grace = &options["gracePeriodSeconds"];
     if !grace.is_null() && grace.as_i64().is_none() {
         return Err(Status::bad_request("gracePeriodSeconds must be an integer"));
@@ -97,23 +110,32 @@ fn protobuf_options(bytes: &[u8]) -> Result<Value, Status> {
     }
 }
 
-fn is_dry_run(call: &Call, options: &Value) -> Result<bool, Status> {
-    match options["dryRun"].as_array().map(Vec::as_slice) {
-        None | Some([]) => call.params.dry_run(),
-        Some([all]) if all == "All" => Ok(true),
-        Some(_) => Err(Status::bad_request("dryRun must be [\"All\"]")),
-    }
+fn is_dry_run(call: &Call, options: &Value) -> bool {
+    call.params.dry_run()
+        || options["dryRun"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty())
 }
 
 /// DELETE of one object.
 pub(crate) async fn delete(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
     let options = options(call, bytes)?;
     let key = call.key()?;
-    let mut warnings = Vec::new();
+    let mut warnings = propagation_warning(call, &options);
     let response = remove(call, &key, &options, &mut warnings)
         .await
         .and_then(|outcome| answer(call, &key, outcome));
     Ok(output::with_warnings(response, &warnings))
+}
+
+/// Says what becomes of dependents where the kind has its own idea and the client has none.
+fn propagation_warning(call: &Call, options: &Value) -> Vec<String> {
+    let warning = call.resource.strategy.default_propagation();
+    warning
+        .filter(|_| options["propagationPolicy"].is_null() && options["orphanDependents"].is_null())
+        .map(|(_, warning)| warning.to_owned())
+        .into_iter()
+        .collect()
 }
 
 fn answer(call: &Call, key: &Key, outcome: Outcome) -> Result<Response, Status> {
@@ -146,7 +168,7 @@ pub(crate) async fn delete_collection(call: &Call, bytes: &Bytes) -> Result<Resp
         .store
         .list(&resource.collection, call.namespace.as_deref(), None);
     let mut items = Vec::new();
-    let mut warnings = Vec::new();
+    let mut warnings = propagation_warning(call, &options);
     for object in listed
         .objects
         .iter()
@@ -186,7 +208,7 @@ async fn remove(
     options: &Value,
     warnings: &mut Vec<String>,
 ) -> Result<Outcome, Status> {
-    let dry_run = is_dry_run(call, options)?;
+    let dry_run = is_dry_run(call, options);
     let question = Question::delete(call, &key.name, options, dry_run);
     loop {
         let (stored, value) = admitted(call, key, options)?;
@@ -200,7 +222,7 @@ async fn remove(
 
 /// The same for the server's own purposes: webhooks are not asked.
 pub(crate) fn remove_unasked(call: &Call, key: &Key, options: &Value) -> Result<Outcome, Status> {
-    let dry_run = is_dry_run(call, options)?;
+    let dry_run = is_dry_run(call, options);
     loop {
         let (stored, value) = admitted(call, key, options)?;
         if let Some(outcome) = commit(call, &stored, value, options, dry_run)? {
@@ -247,11 +269,16 @@ fn commit(
             "this namespace may not be deleted",
         ));
     }
+    if finished {
+        // What goes at once is shown as it was: nobody ever finds it marked.
+        if !resource.strategy.marks_deletion() {
+            value = before;
+        }
+    } else if value == before {
+        return Ok(Some(Outcome::Waiting(value)));
+    }
     if dry_run {
         return Ok(Some(outcome(finished, value)));
-    }
-    if !finished && value == before {
-        return Ok(Some(Outcome::Waiting(value)));
     }
     resource.to_stored(&mut value);
     let draft = Draft {
@@ -299,12 +326,16 @@ fn check_preconditions(
         };
         let found = value["metadata"][key].as_str().unwrap_or_default();
         if wanted != found {
-            return Err(call.conflict(
+            // Kubernetes, too, says the kind here and the resource elsewhere.
+            let why = format!(
+                "the {what} in the precondition ({wanted}) does not match the {what} in record \
+                 ({found}). The object might have been deleted and then recreated"
+            );
+            return Err(Status::conflict(
+                &call.resource.kind,
+                &call.resource.group,
                 name,
-                format!(
-                    "Precondition failed: {what} in precondition: {wanted}, {what} in object \
-                     meta: {found}"
-                ),
+                why,
             ));
         }
     }
@@ -328,6 +359,14 @@ fn mark(call: &Call, value: &mut Value, options: &Value) -> bool {
         },
         some => some,
     };
+    let has_policy = [FOREGROUND, ORPHAN]
+        .iter()
+        .any(|policy| finalizers.iter().any(|finalizer| finalizer == policy));
+    // An earlier deletion, or whoever made the object, may have said it.
+    let policy = policy.or_else(|| {
+        let default = call.resource.strategy.default_propagation();
+        default.filter(|_| !has_policy).map(|(policy, _)| policy)
+    });
     if let Some(policy) = policy {
         finalizers.retain(|finalizer| finalizer != FOREGROUND && finalizer != ORPHAN);
         match policy {

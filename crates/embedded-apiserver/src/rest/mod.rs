@@ -17,6 +17,7 @@ mod params;
 mod patch;
 mod path;
 mod pods;
+mod policies;
 mod prepare;
 mod protobuf;
 mod read;
@@ -39,6 +40,7 @@ use self::path::{Path, ResourcePath};
 use crate::admission::{Admission, AdmissionRequest, Operation, StoredObjects};
 use crate::builtin::{Registry, Resource};
 use crate::pod_logs::PodLogs;
+use crate::policy::Policies;
 use crate::stats::Counters;
 use crate::status::Status;
 use crate::store::{Key, Store};
@@ -59,6 +61,7 @@ pub(crate) struct Core {
     pub(crate) terminating: Terminating,
     pub(crate) documents: Documents,
     pub(crate) webhooks: Webhooks,
+    pub(crate) policies: Policies,
 }
 
 /// Who sent a request; put into the request's extensions by the transport.
@@ -106,6 +109,11 @@ impl Call {
         Ok(self.key_of(name))
     }
 
+    /// Whether this is a server-side apply.
+    pub(crate) fn applies(&self) -> bool {
+        body::media_type(&self.parts.headers) == patch::APPLY
+    }
+
     pub(crate) fn key_of(&self, name: &str) -> Key {
         Key::new(self.namespace.as_deref().unwrap_or_default(), name)
     }
@@ -131,7 +139,7 @@ impl Call {
             operation,
             namespace: self.namespace.clone(),
             name: name.to_owned(),
-            dry_run: self.params.dry_run().unwrap_or(false),
+            dry_run: self.params.dry_run(),
             user: self.user.to_string(),
             objects: StoredObjects(self.core.store.clone()),
         }
@@ -270,6 +278,10 @@ async fn serve_resource(
         },
         ("status", _) if call.resource.has_status => {
             Err(Status::method_not_allowed(method.as_str()))
+        }
+        // The path is there; what it names is not.
+        _ if call.resource.custom.is_some() => {
+            Err(call.not_found(call.name.as_deref().unwrap_or_default()))
         }
         _ => Err(Status::no_such_path()),
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Core};
 use crate::builtin::CRDS;
+use crate::policy;
 use crate::status::Status;
 use crate::store::{Draft, Key, Object};
 use crate::webhook;
@@ -77,13 +78,16 @@ pub(crate) fn stored(call: &Call, object: &Value) {
     if &*call.resource.collection == CRDS {
         call.core.registry.define(object);
     }
-    reload_webhooks(call);
+    reload_admission(call);
 }
 
-/// A configuration of webhooks is in effect before its write is answered.
-fn reload_webhooks(call: &Call) {
+/// A configuration of webhooks, or a policy, is in effect before its write is answered.
+fn reload_admission(call: &Call) {
     if webhook::is_configuration(&call.resource.collection) {
         call.core.webhooks.reload(&call.core.store);
+    }
+    if policy::is_policy(&call.resource.collection) {
+        call.core.policies.reload(&call.core.store);
     }
 }
 
@@ -110,7 +114,7 @@ pub(crate) fn removed(call: &Call, object: &Value) {
         }
         call.core.store.drop_collection(collection);
     }
-    reload_webhooks(call);
+    reload_admission(call);
     if let Some(namespace) = &call.namespace
         && call.core.terminating.contains(namespace)
     {
@@ -122,6 +126,8 @@ pub(crate) fn removed(call: &Call, object: &Value) {
 pub(crate) fn terminate(call: &Call, name: &str) {
     let core = &call.core;
     core.terminating.add(name);
+    // Everything goes, whatever a kind would like to leave behind.
+    let options = json!({"propagationPolicy": "Background"});
     for resource in core.registry.namespaced() {
         for object in core
             .store
@@ -140,7 +146,7 @@ pub(crate) fn terminate(call: &Call, name: &str) {
             };
             // What cannot go at once goes when its finalizers do. Webhooks are not asked: nobody
             // would try again after a refusal.
-            let _ = super::delete::remove_unasked(&inner, &object.key, &json!({}));
+            let _ = super::delete::remove_unasked(&inner, &object.key, &options);
         }
     }
     finish(core, name);

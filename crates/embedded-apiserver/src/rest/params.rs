@@ -3,6 +3,7 @@
 use axum::extract::Query;
 use http::Uri;
 
+use crate::builtin::field;
 use crate::status::Status;
 
 /// The query parameters, in order.
@@ -50,25 +51,79 @@ impl Params {
             .transpose()
     }
 
-    /// `dryRun=All`, or an error for any other value.
-    pub(crate) fn dry_run(&self) -> Result<bool, Status> {
-        match self.get("dryRun") {
-            None => Ok(false),
-            Some("All") => Ok(true),
-            Some(other) => Err(Status::bad_request(format!(
-                "invalid value {other:?} of parameter dryRun: must be All"
-            ))),
-        }
+    /// Whether nothing is to be stored. [`Params::check`] refuses what is neither yes nor no.
+    pub(crate) fn dry_run(&self) -> bool {
+        self.get("dryRun") == Some(DRY_RUN)
     }
 
     /// Who the caller says it is for field ownership: the parameter, if it is present.
-    pub(crate) fn field_manager(&self) -> Result<Option<&str>, Status> {
-        let manager = self.get("fieldManager");
-        match manager {
-            Some(name) if name.len() > 128 || name.chars().any(char::is_control) => Err(
-                Status::bad_request("invalid fieldManager: at most 128 printable characters"),
-            ),
-            _ => Ok(manager),
+    pub(crate) fn field_manager(&self) -> Option<&str> {
+        self.get("fieldManager")
+    }
+
+    /// Refuses options of a write that say nothing, or contradict its kind.
+    pub(crate) fn check(&self, options: Options) -> Result<(), Status> {
+        let mut errors = Vec::new();
+        match options {
+            Options::Apply if self.field_manager().is_none() => {
+                errors.push(field::required(
+                    "fieldManager",
+                    "is required for apply patch",
+                ));
+            }
+            Options::Patch if self.get("force").is_some() => errors.push(field::forbidden(
+                "force",
+                "may not be specified for non-apply patch",
+            )),
+            _ => {}
+        }
+        let manager = self.field_manager().unwrap_or_default();
+        if manager.len() > MANAGER_LIMIT {
+            errors.push(field::too_long("fieldManager", MANAGER_LIMIT));
+        }
+        if let Some(odd) = manager.chars().find(|c| c.is_control()) {
+            let why = format!("invalid character {odd:?}");
+            errors.push(field::invalid("fieldManager", format!("{manager:?}"), &why));
+        }
+        for (key, allowed) in [("dryRun", &[DRY_RUN][..]), ("fieldValidation", MODES)] {
+            if let Some(value) = self.get(key)
+                && !allowed.contains(&value)
+            {
+                errors.push(field::unsupported(key, format!("{value:?}"), allowed));
+            }
+        }
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(Status::invalid(options.kind(), META, "", errors))
+    }
+}
+
+/// The one value of `dryRun`.
+const DRY_RUN: &str = "All";
+/// The longest name of a field manager, in bytes.
+const MANAGER_LIMIT: usize = 128;
+/// The values of `fieldValidation`.
+const MODES: &[&str] = &["Ignore", "Strict", "Warn"];
+/// The group of the options.
+const META: &str = "meta.k8s.io";
+
+/// Whose options are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Options {
+    Create,
+    Update,
+    Patch,
+    /// Of a patch that applies.
+    Apply,
+}
+
+impl Options {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Create => "CreateOptions",
+            Self::Update => "UpdateOptions",
+            Self::Patch | Self::Apply => "PatchOptions",
         }
     }
 }
@@ -85,15 +140,11 @@ pub(crate) enum FieldValidation {
 }
 
 impl FieldValidation {
-    pub(crate) fn of(params: &Params) -> Result<Self, Status> {
+    pub(crate) fn of(params: &Params) -> Self {
         match params.get("fieldValidation") {
-            None | Some("Warn") => Ok(Self::Warn),
-            Some("Ignore") => Ok(Self::Ignore),
-            Some("Strict") => Ok(Self::Strict),
-            Some(other) => Err(Status::bad_request(format!(
-                "invalid value {other:?} of parameter fieldValidation: must be Ignore, Warn or \
-                 Strict"
-            ))),
+            Some("Ignore") => Self::Ignore,
+            Some("Strict") => Self::Strict,
+            _ => Self::Warn,
         }
     }
 }

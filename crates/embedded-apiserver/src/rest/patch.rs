@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::ownership::{self, Ownership};
+use super::params::Options;
 use super::{Call, body, create, object_response, output, prepare, update};
 use crate::patch::{self, PatchError};
 use crate::status::Status;
@@ -13,7 +14,7 @@ use crate::status::Status;
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
-const APPLY: &str = "application/apply-patch+yaml";
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 
 /// PATCH of an object or of its status.
 pub(crate) async fn patch(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
@@ -22,6 +23,11 @@ pub(crate) async fn patch(call: &Call, bytes: &Bytes) -> Result<Response, Status
     let media_type = body::media_type(&call.parts.headers);
     let custom = call.resource.custom.is_some();
     let mut code = StatusCode::OK;
+    call.params.check(if media_type == APPLY {
+        Options::Apply
+    } else {
+        Options::Patch
+    })?;
     let value = match media_type.as_str() {
         JSON => {
             let patch = body::parse(bytes)?;
@@ -48,7 +54,12 @@ pub(crate) async fn patch(call: &Call, bytes: &Bytes) -> Result<Response, Status
             } else {
                 [JSON, MERGE, STRATEGIC, APPLY].join(", ")
             };
-            return Err(Status::unsupported_media_type(other, &supported));
+            let status = Status::unsupported_media_type(other, &supported);
+            return Err(if custom {
+                status
+            } else {
+                status.without_details()
+            });
         }
     };
     let response = value.and_then(|value| object_response(call, code, &value));
@@ -67,7 +78,7 @@ async fn change(
         Ownership::Changed,
         warnings,
         |old, warnings| {
-            let new = patch(old).map_err(|error| refused(call, &error))?;
+            let new = patch(old).map_err(|error| refused(&error))?;
             prepare::check_fields(call, &new, None, warnings)?;
             Ok(new)
         },
@@ -75,16 +86,11 @@ async fn change(
     .await
 }
 
-fn refused(call: &Call, error: &PatchError) -> Status {
+fn refused(error: &PatchError) -> Status {
     match error {
         PatchError::Malformed(message) => Status::bad_request(message),
         PatchError::DoesNotApply(message) => {
-            let name = call.name.as_deref().unwrap_or_default();
-            Status::failure(422, "Invalid", message).about(
-                &call.resource.plural,
-                &call.resource.group,
-                name,
-            )
+            Status::failure(422, "Invalid", message).without_details()
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) async fn bind(call: &Call, bytes: &Bytes) -> Result<Response, Status>
     let mut binding = body::object(&call.parts.headers, bytes)?;
     let mut warnings = Vec::new();
     let name = call.key()?.name;
-    let question = Question::write(call, Operation::Create, &name)?;
+    let question = Question::write(call, Operation::Create, &name);
     let asked = async {
         question
             .mutate(Some(&mut binding), None, &mut warnings)
@@ -66,32 +66,9 @@ fn assign(call: &Call, binding: &Value) -> Result<Response, Status> {
                 ),
             ));
         }
-        if pod["metadata"].get("deletionTimestamp").is_some() {
-            return Err(call.conflict(
-                &name,
-                format!("pod {name} is being deleted, cannot be assigned to a host"),
-            ));
-        }
-        if pod["spec"]["nodeName"]
-            .as_str()
-            .is_some_and(|n| !n.is_empty())
-        {
-            return Err(call.conflict(
-                &name,
-                format!(
-                    "pod {name} is already assigned to node {}",
-                    pod["spec"]["nodeName"]
-                ),
-            ));
-        }
-        if pod["spec"]["schedulingGates"]
-            .as_array()
-            .is_some_and(|gates| !gates.is_empty())
-        {
-            return Err(call.conflict(
-                &name,
-                format!("pod {name} has non-empty .spec.schedulingGates"),
-            ));
+        if let Some(why) = unbindable(&pod) {
+            // Named so in Kubernetes, too.
+            return Err(Status::conflict("pods/binding", "", &name, why));
         }
         pod["spec"]["nodeName"] = json!(node);
         for (key, value) in &annotations {
@@ -118,10 +95,29 @@ fn assign(call: &Call, binding: &Value) -> Result<Response, Status> {
     Ok(json_response(StatusCode::CREATED, status.to_json()))
 }
 
+/// Why a Pod cannot be given a node, if it cannot.
+fn unbindable(pod: &Value) -> Option<String> {
+    let name = &pod["metadata"]["name"];
+    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+    let gates = pod["spec"]["schedulingGates"].as_array();
+    if pod["metadata"].get("deletionTimestamp").is_some() {
+        Some(format!(
+            "pod {name} is being deleted, cannot be assigned to a host"
+        ))
+    } else if !node.is_empty() {
+        Some(format!("pod {name} is already assigned to node {node:?}"))
+    } else if gates.is_some_and(|gates| !gates.is_empty()) {
+        Some(format!("pod {name} has non-empty .spec.schedulingGates"))
+    } else {
+        None
+    }
+}
+
 fn set_scheduled(pod: &mut Value, now: &str) {
     let condition = json!({
         "type": "PodScheduled",
         "status": "True",
+        "lastProbeTime": null,
         "lastTransitionTime": now,
     });
     let mut conditions = pod["status"]["conditions"]

@@ -1,12 +1,13 @@
 //! What every write passes through: shape, defaults, admission, rules.
 
+use http::Method;
 use serde_json::{Map, Value};
 
 use super::Call;
 use super::params::FieldValidation;
 use crate::admission::Operation;
 use crate::builtin::{Resource, field, validate_metadata};
-use crate::schema::{Part, duplicate_fields};
+use crate::schema::{Part, drop_nulls, duplicate_fields};
 use crate::status::{Cause, Status};
 
 /// Checks that a body is an object of the call's kind, and gives it a `metadata`.
@@ -18,6 +19,14 @@ pub(crate) fn check_type(call: &Call, object: &mut Value) -> Result<(), Status> 
     };
     for (key, expected) in [("apiVersion", &api_version), ("kind", &resource.kind)] {
         match map.get(key) {
+            // Kubernetes knows the types of its own kinds; of others it only knows what they say.
+            None | Some(Value::Null) if resource.custom.is_some() => {
+                return Err(Status::bad_request(format!(
+                    "Object '{}' is missing in the body, which must be a {} of {api_version}",
+                    if key == "kind" { "Kind" } else { "apiVersion" },
+                    resource.kind,
+                )));
+            }
             None | Some(Value::Null) => {
                 map.insert(key.to_owned(), Value::String(expected.clone()));
             }
@@ -37,14 +46,14 @@ pub(crate) fn check_type(call: &Call, object: &mut Value) -> Result<(), Status> 
     if meta.is_null() {
         *meta = Value::Object(Map::new());
     }
-    check_metadata(meta)?;
+    check_metadata(call, meta)?;
     if resource.custom.is_none() {
         for key in ["spec", "status"] {
             if map
                 .get(key)
                 .is_some_and(|value| !value.is_object() && !value.is_null())
             {
-                return Err(wrong_type(key, "an object"));
+                return Err(wrong_type(call, key, "an object"));
             }
         }
     }
@@ -52,9 +61,9 @@ pub(crate) fn check_type(call: &Call, object: &mut Value) -> Result<(), Status> 
 }
 
 /// Metadata has the same types in every kind; what is read later relies on them.
-fn check_metadata(meta: &mut Value) -> Result<(), Status> {
+fn check_metadata(call: &Call, meta: &mut Value) -> Result<(), Status> {
     let Some(map) = meta.as_object_mut() else {
-        return Err(wrong_type("metadata", "an object"));
+        return Err(wrong_type(call, "metadata", "an object"));
     };
     map.retain(|_, value| !value.is_null());
     for key in [
@@ -68,7 +77,7 @@ fn check_metadata(meta: &mut Value) -> Result<(), Status> {
         "deletionTimestamp",
     ] {
         if map.get(key).is_some_and(|value| !value.is_string()) {
-            return Err(wrong_type(&format!("metadata.{key}"), "a string"));
+            return Err(wrong_type(call, &format!("metadata.{key}"), "a string"));
         }
     }
     for key in ["labels", "annotations"] {
@@ -77,6 +86,7 @@ fn check_metadata(meta: &mut Value) -> Result<(), Status> {
         };
         let Some(entries) = value.as_object_mut() else {
             return Err(wrong_type(
+                call,
                 &format!("metadata.{key}"),
                 "an object of strings",
             ));
@@ -87,6 +97,7 @@ fn check_metadata(meta: &mut Value) -> Result<(), Status> {
                 Value::String(_) => {}
                 _ => {
                     return Err(wrong_type(
+                        call,
                         &format!("metadata.{key}"),
                         "an object of strings",
                     ));
@@ -100,7 +111,7 @@ fn check_metadata(meta: &mut Value) -> Result<(), Status> {
     for key in ["finalizers", "ownerReferences", "managedFields"] {
         let Some(value) = map.get(key) else { continue };
         let Some(items) = value.as_array() else {
-            return Err(wrong_type(&format!("metadata.{key}"), "a list"));
+            return Err(wrong_type(call, &format!("metadata.{key}"), "a list"));
         };
         let fits = |item: &Value| {
             if key == "finalizers" {
@@ -111,6 +122,7 @@ fn check_metadata(meta: &mut Value) -> Result<(), Status> {
         };
         if !items.iter().all(fits) {
             return Err(wrong_type(
+                call,
                 &format!("metadata.{key}"),
                 "a list of the right type",
             ));
@@ -122,10 +134,24 @@ fn check_metadata(meta: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
-fn wrong_type(path: &str, expected: &str) -> Status {
-    Status::bad_request(format!(
-        "json: cannot decode the object: {path} must be {expected}"
-    ))
+fn wrong_type(call: &Call, path: &str, expected: &str) -> Status {
+    let problem = format!("json: cannot decode the object: {path} must be {expected}");
+    undecodable(call, problem)
+}
+
+/// Refuses what is no object of the kind. If a patch has made it, then the patch breaks a rule.
+fn undecodable(call: &Call, problem: String) -> Status {
+    if call.parts.method != Method::PATCH || call.applies() {
+        return Status::bad_request(problem);
+    }
+    let cause = field::invalid("patch", "{…}", &problem);
+    let mut status = Status::failure(
+        422,
+        "Invalid",
+        format!(" \"\" is invalid: patch: {problem}"),
+    );
+    status.details.get_or_insert_default().causes.push(cause);
+    status
 }
 
 /// Unknown and duplicate fields: refused, warned of, or ignored as the client asked.
@@ -137,7 +163,7 @@ pub(crate) fn check_fields(
     raw: Option<&[u8]>,
     warnings: &mut Vec<String>,
 ) -> Result<(), Status> {
-    let mode = FieldValidation::of(&call.params)?;
+    let mode = FieldValidation::of(&call.params);
     if mode == FieldValidation::Ignore {
         return Ok(());
     }
@@ -199,10 +225,11 @@ pub(crate) fn shape(call: &Call, object: &mut Value) -> Result<(), Status> {
         } else {
             let errors = schema.type_errors(object);
             if let [first, ..] = errors.as_slice() {
-                return Err(Status::bad_request(format!(
+                let problem = format!(
                     "{} in version \"{}\" cannot be handled as a {}: json: cannot unmarshal: {first}",
                     resource.kind, resource.version, resource.kind
-                )));
+                );
+                return Err(undecodable(call, problem));
             }
         }
     }
@@ -213,21 +240,10 @@ pub(crate) fn shape(call: &Call, object: &mut Value) -> Result<(), Status> {
 /// Fills in what the kind fills in, once more after other code has touched the object.
 pub(crate) fn complete(resource: &Resource, object: &mut Value) {
     resource.strategy.complete(object);
-    if resource.custom.is_none() {
-        drop_nulls(object);
+    if let (Some(schema), None) = (resource.schema(), &resource.custom) {
+        schema.type_form(object);
     }
-}
-
-/// A null in an object of a built-in kind means that the field is not set.
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|_, value| !value.is_null());
-            map.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
+    resource.strategy.show_unset(object);
 }
 
 /// Mutating admission.
@@ -253,14 +269,22 @@ pub(crate) fn validate(
     warnings: &mut Vec<String>,
 ) -> Result<(), Status> {
     let resource = &call.resource;
-    let mut errors = validate_metadata(object, resource.name_rule);
+    let mut errors = validate_metadata(object, resource.name_rule, resource.own_finalizers());
     if let Some(old) = old {
         errors.extend(new_finalizers(object, old));
     }
     if let (Some(schema), Some(_)) = (resource.schema(), &resource.custom) {
-        errors.extend(schema.validate(object).iter().map(Cause::from));
+        let misfits = schema.validate(object);
+        errors.extend(misfits.iter().map(Cause::from));
         // Rules rely on the types, so they come after.
-        if errors.is_empty() {
+        if misfits.iter().any(|misfit| misfit.kind.blocks_rules()) && schema.has_rules() {
+            errors.push(field::invalid(
+                "<nil>",
+                "null",
+                "some validation rules were not checked because the object was invalid; correct \
+                 the existing errors to complete validation",
+            ));
+        } else {
             let part = match call.subresource.as_str() {
                 "status" => Part::Status,
                 _ => Part::Whole,

@@ -120,6 +120,14 @@ pub(super) fn check_revision(call: &Call, current: u64) -> Result<(), Status> {
 pub(crate) fn list(call: &Call) -> Result<Response, Status> {
     let format = Format::negotiate(&call.parts.headers)?;
     let resource = &call.resource;
+    if call.params.get("sendInitialEvents").is_some() {
+        return Err(Status::invalid_option(
+            "ListOptions",
+            "sendInitialEvents",
+            "FieldValueForbidden",
+            "Forbidden: sendInitialEvents is forbidden for list",
+        ));
+    }
     let selection = Selection::parse(resource, call.namespace.clone(), None, &call.params)?;
     let limit = match call.params.number("limit")? {
         Some(limit) if limit < 0 => return Err(Status::bad_request("limit must not be negative")),
@@ -152,6 +160,10 @@ pub(crate) fn list(call: &Call) -> Result<Response, Status> {
     objects.truncate(limit);
 
     let mut meta = json!({"resourceVersion": revision.to_string()});
+    if resource.custom.is_some() {
+        // Lists of custom resources say that they are complete.
+        meta["continue"] = json!("");
+    }
     if remaining > 0
         && let Some(last) = objects.last()
     {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::object_value;
 use super::ownership::Ownership;
+use super::params::Options;
 use super::webhooks::Question;
 use super::{Call, body, object_response, output, prepare};
 use crate::admission::Operation;
@@ -24,6 +25,7 @@ const ATTEMPTS: usize = 64;
 
 /// PUT.
 pub(crate) async fn replace(call: &Call, bytes: &Bytes) -> Result<Response, Status> {
+    call.params.check(Options::Update)?;
     let mut object = body::object(&call.parts.headers, bytes)?;
     let mut warnings = Vec::new();
     prepare::check_type(call, &mut object)?;
@@ -53,8 +55,7 @@ pub(crate) async fn write(
 ) -> Result<Value, Status> {
     let resource = &call.resource;
     let key = call.key()?;
-    let dry_run = call.params.dry_run()?;
-    call.params.field_manager()?;
+    let dry_run = call.params.dry_run();
     for _ in 0..ATTEMPTS {
         let stored = call
             .core
@@ -106,21 +107,27 @@ pub(crate) async fn write(
 fn commit(call: &Call, stored: &Arc<Object>, new: &mut Value, old: &Value) -> Result<(), Refused> {
     let resource = &call.resource;
     let store = &call.core.store;
-    let gone = deletion_is_due(new, old);
+    if deletion_is_due(new, old) {
+        // Watchers see the state that was stored last; the caller, what became of the change.
+        let mut last = stored.value();
+        let draft = Draft {
+            key: stored.key.clone(),
+            fields: stored.fields.clone(),
+            value: &mut last,
+        };
+        store.delete(&resource.collection, stored.revision, draft)?;
+        super::namespaces::removed(call, &last);
+        new["metadata"]["resourceVersion"] = last["metadata"]["resourceVersion"].take();
+        return Ok(());
+    }
     resource.to_stored(new);
-    let fields = resource.selectable_fields(new);
     let draft = Draft {
         key: stored.key.clone(),
-        fields,
+        fields: resource.selectable_fields(new),
         value: new,
     };
-    if gone {
-        store.delete(&resource.collection, stored.revision, draft)?;
-        super::namespaces::removed(call, new);
-    } else {
-        store.update(&resource.collection, stored.revision, draft)?;
-        super::namespaces::stored(call, new);
-    }
+    store.update(&resource.collection, stored.revision, draft)?;
+    super::namespaces::stored(call, new);
     resource.show_stored(new);
     Ok(())
 }
@@ -163,7 +170,7 @@ async fn prepare_update(
     keep_to_part(call, new, old, ownership);
     prepare::shape(call, new)?;
     prepare::mutate(call, Operation::Update, name, new, warnings)?;
-    let question = Question::write(call, Operation::Update, name)?;
+    let question = Question::write(call, Operation::Update, name);
     if question.mutate(Some(new), Some(old), warnings).await? {
         new["metadata"]["name"] = Value::String(name.to_owned());
         keep_to_part(call, new, old, ownership);

@@ -14,9 +14,10 @@ use tokio::time::Instant;
 
 use super::Call;
 use super::output::{Format, include, json_response, object_value, partial_metadata};
+use super::params::Params;
 use super::read::check_revision;
 use super::selection::Selection;
-use crate::builtin::Resource;
+use crate::builtin::{Resource, field};
 use crate::status::Status;
 use crate::store::{Cursor, Event, EventKind, Object};
 use crate::table::{self, Include};
@@ -65,11 +66,7 @@ pub(crate) fn watch(call: &Call) -> Result<Response, Status> {
     let initial = params
         .get("sendInitialEvents")
         .map(|_| params.flag("sendInitialEvents"));
-    if initial == Some(true) && params.get("resourceVersionMatch") != Some("NotOlderThan") {
-        return Err(Status::bad_request(
-            "sendInitialEvents requires resourceVersionMatch=NotOlderThan",
-        ));
-    }
+    check_match(initial, params)?;
     let store = &call.core.store;
     let asked = match params.get("resourceVersion") {
         None | Some("0") => None,
@@ -130,6 +127,38 @@ pub(crate) fn watch(call: &Call) -> Result<Response, Status> {
         Some((Ok::<Bytes, Infallible>(line), watch))
     });
     Ok(json_response(StatusCode::OK, Body::from_stream(stream)))
+}
+
+/// Refuses a `resourceVersionMatch` that does not fit the rest of a watch's options.
+fn check_match(initial: Option<bool>, params: &Params) -> Result<(), Status> {
+    const NOT_OLDER: &str = "NotOlderThan";
+    let wanted = params.get("resourceVersionMatch");
+    let mut errors = Vec::new();
+    if initial.is_some() && wanted != Some(NOT_OLDER) {
+        errors.push(field::forbidden(
+            "resourceVersionMatch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ));
+    }
+    if let Some(wanted) = wanted {
+        if initial.is_none() {
+            errors.push(field::forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ));
+        }
+        if wanted != NOT_OLDER {
+            errors.push(field::unsupported(
+                "resourceVersionMatch",
+                format!("{wanted:?}"),
+                &[NOT_OLDER],
+            ));
+        }
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid("ListOptions", "meta.k8s.io", "", errors))
 }
 
 impl Watch {
@@ -198,7 +227,15 @@ impl Watch {
             (true, false) => EventKind::Deleted,
             (false, false) => return None,
         };
-        Some(self.line(kind, &event.object, kind == event.kind))
+        match &event.old {
+            // What leaves the selection is shown as it was there, with the version of its leaving.
+            Some(old) if kind == EventKind::Deleted && event.kind != EventKind::Deleted => {
+                let mut left = object_value(&self.resource, old);
+                left["metadata"]["resourceVersion"] = json!(event.object.revision.to_string());
+                Some(self.line_of(kind, left))
+            }
+            _ => Some(self.line(kind, &event.object, kind == event.kind)),
+        }
     }
 
     /// One line. `shared` says that `kind` is what the object's own event says.
@@ -214,7 +251,10 @@ impl Watch {
             line.extend_from_slice(b"}\n");
             return Bytes::from(line);
         }
-        let value = object_value(&self.resource, object);
+        self.line_of(kind, object_value(&self.resource, object))
+    }
+
+    fn line_of(&mut self, kind: EventKind, value: Value) -> Bytes {
         let shown = match self.format {
             Format::Full => value,
             Format::Metadata => partial_metadata(&value),
@@ -244,8 +284,7 @@ impl Watch {
             Format::Metadata => ("PartialObjectMetadata".into(), "meta.k8s.io/v1".into()),
             Format::Table => ("Table".into(), "meta.k8s.io/v1".into()),
         };
-        let mut meta =
-            json!({"resourceVersion": self.cursor.seen().to_string(), "creationTimestamp": null});
+        let mut meta = json!({"resourceVersion": self.cursor.seen().to_string()});
         if end_of_initial {
             meta["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

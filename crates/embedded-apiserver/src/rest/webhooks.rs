@@ -11,14 +11,14 @@ use futures::future::join_all;
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
-use super::{Call, create, prepare};
+use super::{Call, create, policies, prepare};
 use crate::admission::Operation;
 use crate::builtin::Resource;
 use crate::status::Status;
 use crate::store::Key;
 use crate::webhook::{
     self, Asked, Attributes, CONDITION_VARIABLES, GroupVersionKind, GroupVersionResource, Hook,
-    Patched, Review, UserInfo, Verdict, denied,
+    Matcher, Patched, Review, UserInfo, Verdict, denied,
 };
 
 /// The subresource whose objects are of another kind than its resource.
@@ -29,9 +29,9 @@ const GROUPS: &[&str] = &["system:masters", "system:authenticated"];
 
 /// A write that webhooks are asked about.
 pub(crate) struct Question<'a> {
-    call: &'a Call,
+    pub(crate) call: &'a Call,
     operation: Operation,
-    name: &'a str,
+    pub(crate) name: &'a str,
     dry_run: bool,
     /// What a client said about a deletion.
     given: Option<&'a Value>,
@@ -43,20 +43,16 @@ pub(crate) struct Question<'a> {
 
 impl<'a> Question<'a> {
     /// A create or an update. The name is empty if it is yet to be generated.
-    pub(crate) fn write(
-        call: &'a Call,
-        operation: Operation,
-        name: &'a str,
-    ) -> Result<Self, Status> {
-        Ok(Self {
+    pub(crate) fn write(call: &'a Call, operation: Operation, name: &'a str) -> Self {
+        Self {
             call,
             operation,
             name,
-            dry_run: call.params.dry_run()?,
+            dry_run: call.params.dry_run(),
             given: None,
             options: OnceLock::new(),
             equivalents: OnceLock::new(),
-        })
+        }
     }
 
     /// A deletion.
@@ -111,7 +107,7 @@ impl<'a> Question<'a> {
                 if round > 0 && !rounds.due.contains(&index) {
                     continue;
                 }
-                let Some(seen) = self.seen_by(hook, object.as_deref(), old)? else {
+                let Some(seen) = self.seen_by(&hook.matcher, object.as_deref(), old)? else {
                     continue;
                 };
                 let answer = self.ask(hook, &seen, warnings).await?;
@@ -138,19 +134,20 @@ impl<'a> Question<'a> {
         Ok(changed)
     }
 
-    /// Asks the validating webhooks about what is going to be stored.
+    /// Asks the policies and then the validating webhooks about what is going to be stored.
     pub(crate) async fn validate(
         &self,
         object: Option<&Value>,
         old: Option<&Value>,
         warnings: &mut Vec<String>,
     ) -> Result<(), Status> {
+        policies::ask(self, object, old, warnings)?;
         let Some(hooks) = self.hooks() else {
             return Ok(());
         };
         let mut asked = Vec::new();
         for hook in &hooks.validating {
-            if let Some(seen) = self.seen_by(hook, object, old)? {
+            if let Some(seen) = self.seen_by(&hook.matcher, object, old)? {
                 asked.push((hook, seen));
             }
         }
@@ -168,24 +165,29 @@ impl<'a> Question<'a> {
         result
     }
 
+    /// Whether the write is one that is not reviewed.
+    pub(crate) fn is_exempt(&self) -> bool {
+        self.call.resource.group == webhook::GROUP
+    }
+
     fn hooks(&self) -> Option<Arc<webhook::Hooks>> {
-        if self.call.resource.group == webhook::GROUP {
+        if self.is_exempt() {
             return None;
         }
         self.call.core.webhooks.hooks()
     }
 
-    /// How a webhook sees the write, or `None` if the webhook is not to be called.
-    fn seen_by<'o>(
+    /// How a webhook or a policy sees the write, or `None` if it is not concerned.
+    pub(crate) fn seen_by<'o>(
         &self,
-        hook: &Hook,
+        matcher: &Matcher,
         object: Option<&'o Value>,
         old: Option<&'o Value>,
     ) -> Result<Option<Seen<'o>>, Status> {
-        let Some(resource) = self.wanted_as(hook) else {
+        let Some(resource) = self.wanted_as(matcher) else {
             return Ok(None);
         };
-        if !self.in_selected_namespace(hook, object)? || !hook.selects_object(object, old) {
+        if !self.in_selected_namespace(matcher, object)? || !matcher.selects_object(object, old) {
             return Ok(None);
         }
         let view = |value: &'o Value| {
@@ -200,7 +202,7 @@ impl<'a> Question<'a> {
             old: old.map(view),
             resource,
         };
-        if hook.has_conditions() {
+        if matcher.has_conditions() {
             let null = Value::Null;
             let request = serde_json::to_value(self.attributes(&seen.resource)).unwrap_or_default();
             let values = [
@@ -210,7 +212,7 @@ impl<'a> Question<'a> {
             ];
             let values: Vec<(&str, &Value)> =
                 CONDITION_VARIABLES.iter().copied().zip(values).collect();
-            let held = hook.conditions_hold(&values).map_err(|problem| {
+            let held = matcher.conditions_hold(&values).map_err(|problem| {
                 let resource = &self.call.resource;
                 Status::forbidden(&resource.plural, &resource.group, self.name, problem)
             })?;
@@ -223,12 +225,12 @@ impl<'a> Question<'a> {
 
     /// The resource in whose terms a webhook wants to be asked: the one of the call, or another
     /// version of it.
-    fn wanted_as(&self, hook: &Hook) -> Option<Arc<Resource>> {
+    fn wanted_as(&self, matcher: &Matcher) -> Option<Arc<Resource>> {
         let own = &self.call.resource;
-        if hook.wants(&self.asked(own)) {
+        if matcher.wants(&self.asked(own)) {
             return Some(Arc::clone(own));
         }
-        if !hook.equivalent {
+        if !matcher.equivalent {
             return None;
         }
         let equivalents = self
@@ -236,7 +238,7 @@ impl<'a> Question<'a> {
             .get_or_init(|| self.call.core.registry.equivalents(own));
         let wanted = equivalents
             .iter()
-            .find(|other| hook.wants(&self.asked(other)));
+            .find(|other| matcher.wants(&self.asked(other)));
         wanted.cloned()
     }
 
@@ -247,28 +249,33 @@ impl<'a> Question<'a> {
             version: &resource.version,
             resource: &resource.plural,
             subresource: &self.call.subresource,
+            name: self.name,
             namespaced: resource.namespaced,
         }
     }
 
-    fn in_selected_namespace(&self, hook: &Hook, object: Option<&Value>) -> Result<bool, Status> {
-        if !hook.selects_namespaces() {
+    pub(crate) fn in_selected_namespace(
+        &self,
+        matcher: &Matcher,
+        object: Option<&Value>,
+    ) -> Result<bool, Status> {
+        if !matcher.selects_namespaces() {
             return Ok(true);
         }
         let is_namespace = self.is_namespace();
         let name = match &self.call.namespace {
             Some(namespace) => namespace,
             None if is_namespace => self.name,
-            // What is in no namespace is exempt from selection, and not from the webhook.
+            // What is in no namespace is exempt from selection, and not from the webmatcher.
             None => return Ok(true),
         };
         // A Namespace that is being written has its new labels already.
         if let Some(object) = object.filter(|_| is_namespace && self.call.subresource.is_empty()) {
-            return Ok(hook.selects_namespace(&object["metadata"]["labels"]));
+            return Ok(matcher.selects_namespace(&object["metadata"]["labels"]));
         }
         let stored = self.call.core.store.get("namespaces", &Key::new("", name));
         let stored = stored.ok_or_else(|| Status::not_found("namespaces", "", name))?;
-        Ok(hook.selects_namespace(&json!(stored.labels)))
+        Ok(matcher.selects_namespace(&json!(stored.labels)))
     }
 
     fn is_namespace(&self) -> bool {
@@ -276,7 +283,7 @@ impl<'a> Question<'a> {
         resource.plural == "namespaces" && resource.group.is_empty()
     }
 
-    fn attributes<'s>(&'s self, resource: &'s Resource) -> Attributes<'s> {
+    pub(crate) fn attributes<'s>(&'s self, resource: &'s Resource) -> Attributes<'s> {
         let call = self.call;
         let kind = |resource: &'s Resource| match call.subresource.as_str() {
             BINDING => GroupVersionKind {
@@ -379,11 +386,11 @@ impl<'a> Question<'a> {
     }
 }
 
-/// How a webhook sees a write.
-struct Seen<'o> {
-    resource: Arc<Resource>,
-    object: Option<Cow<'o, Value>>,
-    old: Option<Cow<'o, Value>>,
+/// How a webhook or a policy sees a write.
+pub(crate) struct Seen<'o> {
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) object: Option<Cow<'o, Value>>,
+    pub(crate) old: Option<Cow<'o, Value>>,
 }
 
 /// Which webhooks are to be asked again, by their place.
@@ -403,7 +410,7 @@ impl Reinvocations {
 /// The consequence of a call that failed.
 fn failed(hook: &Hook, problem: &str) -> Result<(), Status> {
     let problem = format!("failed calling webhook {:?}: {problem}", hook.name);
-    if hook.ignores_failure {
+    if hook.matcher.ignores_failure {
         warn!("{problem}; the request goes on, as failurePolicy says");
         return Ok(());
     }
@@ -463,7 +470,7 @@ pub(crate) async fn mutate_new(
         }
     }
     let name = asked_name(&given, generated);
-    let question = Question::write(call, Operation::Create, name)?;
+    let question = Question::write(call, Operation::Create, name);
     question.mutate(Some(object), None, warnings).await?;
     let Some(meta) = object["metadata"].as_object_mut() else {
         return Err(Status::bad_request("metadata must be an object"));
@@ -498,6 +505,6 @@ pub(crate) async fn validate_new(
 ) -> Result<(), Status> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let name = if generated { "" } else { name };
-    let question = Question::write(call, Operation::Create, name)?;
+    let question = Question::write(call, Operation::Create, name);
     question.validate(Some(object), None, warnings).await
 }

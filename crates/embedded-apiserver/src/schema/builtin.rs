@@ -48,6 +48,18 @@ pub(super) const ROOTS: &[(&str, &str, &str, &str)] = &[
         "ValidatingWebhookConfiguration",
         "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
     ),
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        "ValidatingAdmissionPolicy",
+        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        "ValidatingAdmissionPolicyBinding",
+        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
+    ),
     ("batch", "v1", "Job", "io.k8s.api.batch.v1.Job"),
     (
         "coordination.k8s.io",
@@ -88,6 +100,8 @@ pub(crate) fn definitions() -> &'static BTreeMap<String, Value> {
         generator.subschema_for::<core::v1::ServiceAccount>();
         generator.subschema_for::<admissionregistration::v1::MutatingWebhookConfiguration>();
         generator.subschema_for::<admissionregistration::v1::ValidatingWebhookConfiguration>();
+        generator.subschema_for::<admissionregistration::v1::ValidatingAdmissionPolicy>();
+        generator.subschema_for::<admissionregistration::v1::ValidatingAdmissionPolicyBinding>();
         generator.subschema_for::<batch::v1::Job>();
         generator.subschema_for::<coordination::v1::Lease>();
         generator.subschema_for::<discovery::v1::EndpointSlice>();

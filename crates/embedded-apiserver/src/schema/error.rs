@@ -24,6 +24,11 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Whether rules cannot be evaluated on an object with such an error.
+    pub(crate) fn blocks_rules(self) -> bool {
+        !matches!(self, Self::Invalid | Self::Duplicate | Self::Forbidden)
+    }
+
     /// The `reason` of a status cause.
     pub fn reason(self) -> &'static str {
         match self {

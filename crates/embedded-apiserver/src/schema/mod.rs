@@ -14,15 +14,17 @@ mod error;
 mod fields;
 mod node;
 mod shape;
+mod typed;
 mod validate;
 
 pub use builtin::built_in;
 pub(crate) use builtin::{definitions, root_of};
 pub use cel::Part;
-pub(crate) use cel::{Answer, Expression, evaluate};
+pub(crate) use cel::{Answer, Expression, evaluate, evaluate_with};
 pub use duplicate::duplicate_fields;
 pub use error::{ErrorKind, FieldError};
 pub use node::{Node, Schema, SchemaError};
+pub(crate) use typed::drop_nulls;
 
 /// Appends a field name to a path.
 pub(crate) fn join(path: &str, field: &str) -> String {

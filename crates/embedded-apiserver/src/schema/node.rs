@@ -111,6 +111,10 @@ pub struct Node {
     pub(crate) reference: Option<String>,
     pub(crate) value_type: Option<Type>,
     pub(crate) int_or_string: bool,
+    /// A quantity of a Kubernetes type, which also takes numbers.
+    pub(crate) quantity: bool,
+    /// Some of the fields, or the entries, are quantities.
+    pub(crate) holds_quantities: bool,
     pub(crate) nullable: bool,
     pub(crate) preserve: bool,
     pub(crate) embedded: bool,
@@ -159,6 +163,9 @@ const OPAQUE: &[&str] = &[
     "OrArray",
     "OrStringArray",
 ];
+
+/// The definition of quantities.
+const QUANTITY: &str = ".api.resource.Quantity";
 
 impl Schema {
     /// Compiles the OpenAPI v3 schema of a custom resource's version.
@@ -288,6 +295,14 @@ impl Node {
             node.preserve = true;
             return Ok(node);
         }
+        if let Some(name) = &node.reference
+            && name.ends_with(QUANTITY)
+        {
+            node.reference = None;
+            node.quantity = true;
+            node.int_or_string = true;
+            return Ok(node);
+        }
         read.value_type(&mut node)?;
         if let Some(properties) = read.object("properties")? {
             for (name, raw) in properties {
@@ -304,6 +319,8 @@ impl Node {
                 Additional::Of(Box::new(Self::compile(raw, &at)?))
             }
         };
+        node.holds_quantities = node.properties.values().any(|child| child.quantity)
+            || matches!(&node.additional, Additional::Of(child) if child.quantity);
         if let Some(raw) = map.get("items") {
             node.items = Some(Box::new(Self::compile(raw, &format!("{path}.items"))?));
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::error::{ErrorKind, FieldError};
 use super::node::{Additional, Limits, ListType, Node, Schema, Type};
-use super::{join, join_key};
+use super::{join, join_key, typed};
 
 /// Errors beyond this many are not reported: an object of garbage has as many as it has fields.
 const MOST: usize = 100;
@@ -80,6 +80,17 @@ impl Validator<'_> {
             if !node.nullable && !node.preserve && !self.types_only {
                 let expected = node.value_type.map_or("integer or string", Type::name);
                 errors.push(wrong_type(path, expected, value));
+            }
+            return;
+        }
+        if node.quantity {
+            if let Err(detail) = typed::quantity(value) {
+                errors.push(FieldError::new(
+                    shown(path),
+                    ErrorKind::TypeInvalid,
+                    Some(value.clone()),
+                    detail,
+                ));
             }
             return;
         }
@@ -202,14 +213,7 @@ impl Validator<'_> {
             }
             Value::String(text) => {
                 let length = text.chars().count() as u64;
-                if let Some(least) = limits.min_length
-                    && length < least
-                {
-                    invalid(
-                        value.clone(),
-                        format!("{at} in body should be at least {least} chars long"),
-                    );
-                }
+                // One complaint about a text is enough: what is too short seldom fits the pattern.
                 if let Some(most) = limits.max_length
                     && length > most
                 {
@@ -219,17 +223,18 @@ impl Validator<'_> {
                         None,
                         format!("may not be more than {most} bytes"),
                     ));
-                }
-                if let Some(pattern) = &limits.pattern
+                } else if let Some(least) = limits.min_length
+                    && length < least
+                {
+                    invalid(
+                        value.clone(),
+                        format!("{at} in body should be at least {least} chars long"),
+                    );
+                } else if let Some(pattern) = &limits.pattern
                     && !pattern.is_match(text)
                 {
                     let detail = format!("{at} in body should match '{}'", pattern.as_str());
-                    errors.push(FieldError::new(
-                        at,
-                        ErrorKind::Invalid,
-                        Some(value.clone()),
-                        detail,
-                    ));
+                    invalid(value.clone(), detail);
                 }
             }
             Value::Array(items) => {

@@ -29,14 +29,13 @@ pub(super) fn columns(gvk: &Gvk) -> Vec<Column> {
             name(),
             column("Data", |o, _| {
                 json!(count(o.get("data")) + count(o.get("binaryData")))
-            })
-            .typed("integer"),
+            }),
             age(),
         ],
         ("", "Secret") => vec![
             name(),
             column("Type", |o, _| Value::from(at(o, "/type"))),
-            column("Data", |o, _| json!(count(o.get("data")))).typed("integer"),
+            column("Data", |o, _| json!(count(o.get("data")))),
             age(),
         ],
         ("", "Namespace") => {
@@ -48,7 +47,7 @@ pub(super) fn columns(gvk: &Gvk) -> Vec<Column> {
         }
         ("", "ServiceAccount") => vec![
             name(),
-            column("Secrets", |o, _| json!(count(o.get("secrets")))).typed("integer"),
+            column("Secrets", |o, _| json!(count(o.get("secrets")))),
             age(),
         ],
         ("", "PersistentVolumeClaim") => claim(),
@@ -71,6 +70,21 @@ pub(super) fn columns(gvk: &Gvk) -> Vec<Column> {
         ) => vec![
             name(),
             column("Webhooks", |o, _| json!(count(o.get("webhooks")))).typed("integer"),
+            age(),
+        ],
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => vec![
+            name(),
+            column("Validations", |o, _| {
+                json!(count(o.pointer("/spec/validations")))
+            })
+            .typed("integer"),
+            column("ParamKind", |_, _| Value::from("<unset>")),
+            age(),
+        ],
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => vec![
+            name(),
+            column("PolicyName", |o, _| Value::from(at(o, "/spec/policyName"))),
+            column("ParamRef", |_, _| Value::from("<unset>")),
             age(),
         ],
         _ => vec![

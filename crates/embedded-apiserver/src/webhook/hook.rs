@@ -9,25 +9,14 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::client::{Client, Clients, Target};
-use super::rules::{Asked, Rule};
-use crate::schema::{Answer, Expression, evaluate};
-use crate::selector::LabelSelector;
-
-/// What match conditions can speak of.
-pub(crate) const CONDITION_VARIABLES: &[&str] = &["object", "oldObject", "request"];
+use super::matcher::Matcher;
 
 /// A webhook.
 #[derive(Debug)]
 pub(crate) struct Hook {
     pub(crate) name: String,
-    rules: Vec<Rule>,
-    /// Requests for another version of the same objects are its own, too.
-    pub(crate) equivalent: bool,
-    namespaces: LabelSelector,
-    objects: LabelSelector,
-    conditions: Vec<Expression>,
-    /// A failed call does not refuse the request.
-    pub(crate) ignores_failure: bool,
+    /// Which requests are its own. Whether a failed call refuses them is said there, too.
+    pub(crate) matcher: Matcher,
     /// Is called again if a later webhook changes the object.
     pub(crate) reinvoked: bool,
     /// May be called for requests that store nothing.
@@ -41,92 +30,19 @@ impl Hook {
     /// Compiles one entry of `webhooks`. What cannot be understood, as it may be in an object that
     /// an older server stored, makes calls fail.
     pub(super) fn compile(webhook: &Value, clients: &mut Clients) -> Self {
-        let mut problem = None;
-        let mut selector = |key: &str| {
-            LabelSelector::from_value(&webhook[key]).unwrap_or_else(|error| {
-                problem = Some(format!("{key}: {error}"));
-                LabelSelector::default()
-            })
-        };
-        let namespaces = selector("namespaceSelector");
-        let objects = selector("objectSelector");
-        let mut conditions = Vec::new();
-        for condition in webhook["matchConditions"].as_array().into_iter().flatten() {
-            let text = condition["expression"].as_str().unwrap_or_default();
-            match Expression::compile(text, CONDITION_VARIABLES) {
-                Ok(expression) => conditions.push(expression),
-                Err(error) => problem = Some(format!("matchConditions: {error}")),
-            }
-        }
+        let (matcher, problem) = Matcher::of_webhook(webhook);
         let client = match problem {
             Some(problem) => Err(problem),
             None => target(&webhook["clientConfig"]).map(|target| clients.client(target)),
         };
         let is = |key: &str, value: &str| webhook[key].as_str() == Some(value);
-        let rules = webhook["rules"].as_array().into_iter().flatten();
         Self {
             name: webhook["name"].as_str().unwrap_or_default().to_owned(),
-            rules: rules.map(Rule::read).collect(),
-            equivalent: !is("matchPolicy", "Exact"),
-            namespaces,
-            objects,
-            conditions,
-            ignores_failure: is("failurePolicy", "Ignore"),
+            matcher,
             reinvoked: is("reinvocationPolicy", "IfNeeded"),
             allows_dry_run: is("sideEffects", "None") || is("sideEffects", "NoneOnDryRun"),
             timeout: Duration::from_secs(webhook["timeoutSeconds"].as_u64().unwrap_or(10)),
             client,
-        }
-    }
-
-    /// Whether one of the rules names what is asked for.
-    pub(crate) fn wants(&self, asked: &Asked<'_>) -> bool {
-        self.rules.iter().any(|rule| rule.matches(asked))
-    }
-
-    /// Whether the labels of a namespace matter.
-    pub(crate) fn selects_namespaces(&self) -> bool {
-        !self.namespaces.is_empty()
-    }
-
-    /// Whether a namespace with these labels is selected.
-    pub(crate) fn selects_namespace(&self, labels: &Value) -> bool {
-        self.namespaces
-            .matches_by(|key| labels.get(key).and_then(Value::as_str))
-    }
-
-    /// Whether the object is selected, as it is or as it was.
-    pub(crate) fn selects_object(&self, object: Option<&Value>, old: Option<&Value>) -> bool {
-        let selected = |object: &Value| self.objects.matches_object(object);
-        self.objects.is_empty() || object.is_some_and(selected) || old.is_some_and(selected)
-    }
-
-    /// Whether there are match conditions.
-    pub(crate) fn has_conditions(&self) -> bool {
-        !self.conditions.is_empty()
-    }
-
-    /// Whether all match conditions hold. One that does not is decisive whatever the others come
-    /// to; else the failure policy decides about those that cannot be evaluated.
-    pub(crate) fn conditions_hold(&self, values: &[(&str, &Value)]) -> Result<bool, String> {
-        let expressions: Vec<&Expression> = self.conditions.iter().collect();
-        let answers = evaluate(&expressions, values);
-        if answers.contains(&Ok(Answer::Bool(false))) {
-            return Ok(false);
-        }
-        let problems: Vec<String> = answers
-            .into_iter()
-            .filter_map(|answer| match answer {
-                Ok(Answer::Bool(_)) => None,
-                Ok(Answer::Other) => Some("the expression does not evaluate to bool".to_owned()),
-                Err(problem) => Some(problem),
-            })
-            .collect();
-        match problems.as_slice() {
-            [] => Ok(true),
-            _ if self.ignores_failure => Ok(false),
-            [one] => Err(one.clone()),
-            many => Err(format!("[{}]", many.join(", "))),
         }
     }
 
@@ -178,46 +94,6 @@ mod tests {
 
     fn hook(webhook: Value) -> Hook {
         Hook::compile(&webhook, &mut Clients::new(None))
-    }
-
-    #[test]
-    fn a_false_condition_is_decisive() {
-        for (policy, expressions, expected) in [
-            ("Fail", json!(["true", "object.a == 1"]), Ok(true)),
-            ("Fail", json!(["object.none == 1", "false"]), Ok(false)),
-            (
-                "Fail",
-                json!(["true", "object.none == 1"]),
-                Err("no such key: none"),
-            ),
-            ("Ignore", json!(["true", "object.none == 1"]), Ok(false)),
-            (
-                "Fail",
-                json!(["'text'"]),
-                Err("the expression does not evaluate to bool"),
-            ),
-        ] {
-            let conditions: Vec<Value> = expressions
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|text| json!({"name": "a", "expression": text}))
-                .collect();
-            let hook = hook(json!({"failurePolicy": policy, "matchConditions": conditions}));
-            let found = hook.conditions_hold(&[("object", &json!({"a": 1}))]);
-            assert_eq!(found, expected.map_err(str::to_owned), "{expressions}");
-        }
-    }
-
-    #[test]
-    fn an_object_is_selected_as_it_is_or_was() {
-        let hook = hook(json!({"objectSelector": {"matchLabels": {"a": "b"}}}));
-        let labelled = json!({"metadata": {"labels": {"a": "b"}}});
-        let bare = json!({"metadata": {}});
-        assert!(hook.selects_object(Some(&labelled), None));
-        assert!(hook.selects_object(Some(&bare), Some(&labelled)));
-        assert!(!hook.selects_object(Some(&bare), Some(&bare)));
-        assert!(!hook.selects_object(None, None));
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@
 
 mod client;
 mod hook;
+mod matcher;
 mod review;
 mod rules;
 mod service;
@@ -16,7 +17,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-pub(crate) use self::hook::{CONDITION_VARIABLES, Hook};
+pub(crate) use self::hook::Hook;
+pub(crate) use self::matcher::{CONDITION_VARIABLES, Matcher};
 pub(crate) use self::review::{
     Attributes, GroupVersionKind, GroupVersionResource, Patched, Review, UserInfo, Verdict, denied,
 };

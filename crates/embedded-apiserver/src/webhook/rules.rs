@@ -10,6 +10,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) version: &'a str,
     pub(crate) resource: &'a str,
     pub(crate) subresource: &'a str,
+    /// Of the object; empty if it is not known yet.
+    pub(crate) name: &'a str,
     /// Whether the object lives in a namespace. A Namespace itself does not.
     pub(crate) namespaced: bool,
 }
@@ -22,6 +24,8 @@ pub(super) struct Rule {
     versions: Vec<String>,
     /// Resource and subresource.
     resources: Vec<(String, String)>,
+    /// Of objects, in policies only; none means all.
+    names: Vec<String>,
     scope: Scope,
 }
 
@@ -47,6 +51,7 @@ impl Rule {
             groups: strings("apiGroups"),
             versions: strings("apiVersions"),
             resources: strings("resources").into_iter().map(split).collect(),
+            names: strings("resourceNames"),
             scope: match rule["scope"].as_str() {
                 Some("Namespaced") => Scope::Namespaced,
                 Some("Cluster") => Scope::Cluster,
@@ -62,7 +67,9 @@ impl Rule {
             Scope::Namespaced => asked.namespaced,
             Scope::Cluster => !asked.namespaced,
         };
+        let by_name = self.names.is_empty() || self.names.iter().any(|name| name == asked.name);
         scope
+            && by_name
             && named(&self.operations, asked.operation)
             && named(&self.groups, asked.group)
             && named(&self.versions, asked.version)
@@ -88,6 +95,7 @@ mod tests {
         version: "v1",
         resource: "pods",
         subresource: "",
+        name: "p",
         namespaced: true,
     };
 
@@ -133,6 +141,8 @@ mod tests {
             ("apiVersions", json!(["*"]), true),
             ("scope", json!("Namespaced"), true),
             ("scope", json!("Cluster"), false),
+            ("resourceNames", json!(["o", "p"]), true),
+            ("resourceNames", json!(["o"]), false),
         ] {
             let mut rule = base.clone();
             rule[key] = value.clone();

@@ -48,7 +48,7 @@ async fn every_kind_of_write_is_seen() {
     put(
         &server,
         &uri,
-        &json!({"metadata": {"name": "x"}, "data": {}}),
+        &json!({"metadata": {"name": "x"}, "data": {"a": "2"}}),
     )
     .await
     .ok();
@@ -237,7 +237,7 @@ async fn a_generated_name_comes_after_the_webhooks() {
         &[hooks.webhook("v", json!({}))],
     )
     .await;
-    let generated = json!({"metadata": {"generateName": "x-"}, "data": {}});
+    let generated = json!({"metadata": {"generateName": "x-"}, "data": {"a": "1"}});
     let created = post(&server, MAPS, &generated).await.ok();
     let name = created["metadata"]["name"].as_str().unwrap();
     assert!(name.starts_with("x-") && name.len() == 7, "{name}");

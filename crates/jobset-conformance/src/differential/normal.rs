@@ -3,19 +3,21 @@
 use serde_json::{Value, json};
 
 /// The answer with uids, times, versions, addresses and random names replaced, and without the
-/// wording of errors: reason, kind, name, fields and codes of an error are compared, its prose is
-/// each server's own.
+/// wording of errors: reason, kind, name, fields and codes of an error are compared, its prose and
+/// the order of its causes are each server's own.
 pub(super) fn form(mut answer: Value) -> Value {
     if answer["body"]["kind"] == "Status"
         && answer["body"]["status"] == "Failure"
         && let Some(body) = answer["body"].as_object_mut()
     {
         body.remove("message");
-        if let Some(causes) = body.get_mut("details").and_then(|d| d.get_mut("causes")) {
-            let causes = causes.as_array_mut();
-            for cause in causes.into_iter().flatten() {
+        let causes = body.get_mut("details").and_then(|d| d.get_mut("causes"));
+        if let Some(causes) = causes.and_then(Value::as_array_mut) {
+            for cause in causes.iter_mut() {
                 cause.as_object_mut().map(|cause| cause.remove("message"));
             }
+            // Kubernetes checks the fields of custom resources in another order each time.
+            causes.sort_by_cached_key(Value::to_string);
         }
     }
     walk("", &mut answer);

@@ -36,10 +36,9 @@ async fn exclusive_withheld(world: &World) -> anyhow::Result<()> {
     refused(world.create(&object).await, "needs the Pod webhook")?;
     // As if it was older than the policy.
     let operator = world.environment.operator.lock().await;
-    let program = operator.installed()?;
-    program.without_policies().await?;
+    operator.without_policies().await?;
     let created = world.create(&object).await;
-    program.reinstall().await?;
+    operator.reinstall().await?;
     created?;
     let condition = world
         .until_condition("js", "ExclusivePlacementUnavailable", "True")

@@ -1,4 +1,4 @@
-//! Kubernetes quantities, as far as the node needs them: parse, divide, round up.
+//! Kubernetes quantities, as far as the node needs them: add, divide, round up.
 
 /// Nano-units per unit: the smallest step a quantity can express.
 const NANO: i128 = 1_000_000_000;
@@ -13,46 +13,11 @@ impl Quantity {
         Self(i128::from(units) * NANO)
     }
 
-    /// Parses the forms of `resource.Quantity`: decimal number with an SI suffix, a binary suffix
-    /// or a decimal exponent. Anything finer than a nano-unit is rounded up.
+    /// Reads a quantity that is not negative. Anything finer than a nano-unit is rounded up.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
-        let (number, suffix) = text.split_at(digits);
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
-            return None;
-        }
-        let (scale, power) = match suffix {
-            "" => (1_i128, 0_i32),
-            "n" => (1, -9),
-            "u" => (1, -6),
-            "m" => (1, -3),
-            "k" => (1, 3),
-            "M" => (1, 6),
-            "G" => (1, 9),
-            "T" => (1, 12),
-            "P" => (1, 15),
-            "E" => (1, 18),
-            "Ki" => (1 << 10, 0),
-            "Mi" => (1 << 20, 0),
-            "Gi" => (1 << 30, 0),
-            "Ti" => (1 << 40, 0),
-            "Pi" => (1 << 50, 0),
-            "Ei" => (1 << 60, 0),
-            exponent => (1, exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
-        };
-        let digits = format!("{whole}{fraction}");
-        let mantissa: i128 = digits.parse().ok()?;
-        let power = power + 9 - i32::try_from(fraction.len()).ok()?;
-        let scaled = mantissa.checked_mul(scale)?;
-        let power_abs = 10_i128.checked_pow(power.unsigned_abs())?;
-        Some(Self(if power >= 0 {
-            scaled.checked_mul(power_abs)?
-        } else {
-            ceil_div(scaled, power_abs)
-        }))
+        let amount = embedded_apiserver::quantity::Quantity::parse(text).ok()?;
+        let nano = amount.nano();
+        (nano >= 0).then_some(Self(nano))
     }
 
     /// How many times `divisor` fits, rounded up; a zero divisor counts as one unit.

@@ -1,5 +1,7 @@
 //! Single expressions over named values, as the match conditions of webhooks are.
 
+use std::collections::HashMap;
+
 use kube_cel::cel::{Program, Value as Cel};
 use serde_json::Value;
 
@@ -18,6 +20,8 @@ pub(crate) struct Expression {
 pub(crate) enum Answer {
     /// A boolean.
     Bool(bool),
+    /// A text.
+    Text(String),
     /// Something else.
     Other,
 }
@@ -37,23 +41,51 @@ pub(crate) fn evaluate(
     expressions: &[&Expression],
     values: &[(&str, &Value)],
 ) -> Vec<Result<Answer, String>> {
+    evaluate_with(&[], expressions, values)
+}
+
+/// The name under which [`evaluate_with`] offers what it has computed.
+const VARIABLES: &str = "variables";
+
+/// The same, with named values that are computed first, in order, and are fields of `variables`
+/// from then on. One that cannot be computed is missing there, and so is a failure only where it
+/// is used.
+pub(crate) fn evaluate_with(
+    variables: &[(String, Expression)],
+    expressions: &[&Expression],
+    values: &[(&str, &Value)],
+) -> Vec<Result<Answer, String>> {
+    let all = || {
+        let variables = variables.iter().map(|(_, expression)| expression);
+        variables.chain(expressions.iter().copied())
+    };
     let work = || {
         let mut scope = FUNCTIONS.new_inner_scope();
         for (name, value) in values {
             // Objects are large; most conditions look at one of them.
-            let used =
-                |expression: &&Expression| expression.program.references().has_variable(name);
-            if expressions.iter().any(used) {
+            let used = |expression: &Expression| expression.program.references().has_variable(name);
+            if all().any(used) {
                 scope.add_variable_from_value(*name, value::untyped(value));
             }
         }
+        let mut known = HashMap::new();
+        for (name, expression) in variables {
+            scope.add_variable_from_value(VARIABLES, value::fields(&known));
+            if let Ok(value) = run(&expression.program, &scope) {
+                known.insert(value::key(name), value);
+            }
+        }
+        if !variables.is_empty() {
+            scope.add_variable_from_value(VARIABLES, value::fields(&known));
+        }
         let answer = |expression: &&Expression| match run(&expression.program, &scope)? {
             Cel::Bool(flag) => Ok(Answer::Bool(flag)),
+            Cel::String(text) => Ok(Answer::Text(text.to_string())),
             _ => Ok(Answer::Other),
         };
         expressions.iter().map(answer).collect()
     };
-    if expressions.iter().any(|expression| expression.deep) {
+    if all().any(|expression| expression.deep) {
         with_room("cel-conditions", work).unwrap_or_else(|| {
             let problem = || Err("the expression cannot be evaluated".to_owned());
             expressions.iter().map(|_| problem()).collect()
@@ -79,6 +111,11 @@ mod tests {
             ("has(object.metadata.annotations)", Ok(Answer::Bool(false))),
             ("oldObject == null", Ok(Answer::Bool(true))),
             ("object.n", Ok(Answer::Other)),
+            ("object.metadata.labels.a", Ok(Answer::Text("b".to_owned()))),
+            (
+                "dyn(object).all(k, k in ['metadata', 'n'])",
+                Ok(Answer::Bool(true)),
+            ),
             ("object.none == 1", Err("no such key: none".to_owned())),
         ];
         for (text, expected) in cases {

@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 
 pub(crate) use compile::Rules;
 use compile::{Level, Rule, with_room};
-pub(crate) use expression::{Answer, Expression, evaluate};
+pub(crate) use expression::{Answer, Expression, evaluate, evaluate_with};
 
 use super::error::{ErrorKind, FieldError};
 use super::node::{Node, Schema};
@@ -51,6 +51,8 @@ static FUNCTIONS: LazyLock<Context<'static>> = LazyLock::new(|| {
     let mut context = Context::default().with_all();
     // The library has no types as values. Their names do for comparisons.
     context.add_function("type", type_of);
+    // Nothing here has a static type, so there is nothing to forget.
+    context.add_function("dyn", dynamic);
     for name in TYPES {
         context.add_variable_from_value(*name, (*name).to_owned());
     }
@@ -68,6 +70,14 @@ const TYPES: &[&str] = &[
     "string",
     "uint",
 ];
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "only so a function can return any value"
+)]
+fn dynamic(This(value): This<Cel>) -> Result<Cel, ExecutionError> {
+    Ok(value)
+}
 
 fn type_of(This(value): This<Cel>) -> String {
     let name = match value {
@@ -91,6 +101,11 @@ impl Schema {
     /// What is wrong with the rules themselves, with paths that start at the schema.
     pub fn invalid_rules(&self) -> &[FieldError] {
         &self.compiled_rules().errors
+    }
+
+    /// Whether there are any rules.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.compiled_rules().root.is_some()
     }
 
     fn compiled_rules(&self) -> &Rules {

@@ -93,7 +93,13 @@ pub(super) fn untyped(json: &Json) -> Value {
     }
 }
 
-fn key(name: &str) -> Key {
+/// An object with these fields.
+pub(super) fn fields(fields: &HashMap<Key, Value>) -> Value {
+    let map = Arc::new(fields.clone());
+    Value::Map(Map { map })
+}
+
+pub(super) fn key(name: &str) -> Key {
     Key::String(Arc::new(name.to_owned()))
 }
 

@@ -116,7 +116,7 @@ pub(super) fn steps() -> Vec<Step> {
             "strategic",
             STATUS,
             json!({
-                "status": {"conditions": [{"type": "DisruptionTarget", "status": "True",
+                "status": {"conditions": [{"type": "example.com/odd", "status": "True",
                                            "reason": "R", "message": "m"}]},
             }),
         ),
