@@ -1,5 +1,8 @@
 //! The command line.
 
+mod connection;
+mod on_cluster;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use jobset_api::FeatureGates;
 
+pub(crate) use self::connection::ConnectionArgs;
+pub(crate) use self::on_cluster::*;
 use crate::duration;
 use crate::style::Color;
 
@@ -23,6 +28,9 @@ use crate::style::Color;
   jobset up                             a one-machine cluster for kubectl
   jobset validate training.yaml         what is wrong with a manifest
   jobset render training.yaml           the Jobs that would be made of it
+  jobset list                           JobSets on a cluster
+  jobset explain training               why one is as it is
+  jobset logs training --follow         the logs of all its Pods
   jobset completion bash > ~/.local/share/bash-completion/completions/jobset
 
 Exit codes: 0 completed, 1 failed, 2 bad input or usage, 124 timed out, 130 interrupted."
@@ -97,6 +105,8 @@ server is asked with a dry run; it has the last word. Nothing is changed.
 Exit codes: 0 done; with --diff 0 no difference, 1 differences. 2 a file is wrong, an edit is
 forbidden, or the cluster cannot be asked.")]
     Render(RenderArgs),
+    #[command(flatten)]
+    OnCluster(ClusterCommand),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:
   jobset completion bash > ~/.local/share/bash-completion/completions/jobset

@@ -6,11 +6,14 @@
 
 pub mod admission;
 mod args;
+mod cluster;
+mod commands;
 mod duration;
 mod engine;
 mod exit;
 mod kinds;
 mod manifest;
+mod output;
 #[cfg(test)]
 mod placement_tests;
 mod render;
@@ -18,6 +21,7 @@ mod run;
 mod style;
 mod up;
 mod validate;
+mod view;
 
 use std::process::ExitCode;
 
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => up::main(&args),
         Command::Validate(args) => validate::main(&args),
         Command::Render(args) => render::main(&args),
+        Command::OnCluster(command) => commands::main(&command),
         Command::Completion { shell } => {
             clap_complete::generate(
                 shell,

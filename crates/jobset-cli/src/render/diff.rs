@@ -10,13 +10,13 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::compare::{self, Change, Comparison, Surroundings, Verdict};
 use super::lines;
-use crate::args::{RenderArgs, RenderOutput};
+use crate::args::{ConnectionArgs, RenderArgs, RenderOutput};
+use crate::cluster::{self, Connection};
 use crate::engine;
 use crate::exit::Exit;
 use crate::manifest::Document;
@@ -45,7 +45,12 @@ struct Report {
 /// Compares all JobSets with the cluster's.
 pub(super) fn main(args: &RenderArgs, documents: &[Document]) -> anyhow::Result<Exit> {
     engine::block_on(async {
-        let (client, namespace) = connect(args).await?;
+        let connection = ConnectionArgs {
+            kubeconfig: args.kubeconfig.clone(),
+            context: args.context.clone(),
+            namespace: args.namespace.clone(),
+        };
+        let Connection { client, namespace } = cluster::connect(&connection).await?;
         let mut reports = Vec::new();
         for document in documents {
             let report = Report::of(&client, &namespace, document, args).await;
@@ -60,36 +65,6 @@ pub(super) fn main(args: &RenderArgs, documents: &[Document]) -> anyhow::Result<
             Exit::Completed
         })
     })
-}
-
-/// A client for the cluster, found as kubectl finds it, and the namespace to use.
-async fn connect(args: &RenderArgs) -> anyhow::Result<(Client, String)> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let options = KubeConfigOptions {
-        context: args.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let config = match &args.kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path)
-                .with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
-            Config::from_custom_kubeconfig(file, &options).await
-        }
-        None if args.context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
-            return Ok(finish(Config::infer().await?, args)?);
-        }
-        None => Config::from_kubeconfig(&options).await,
-    };
-    let config = config.context("cannot find the cluster: no usable kubeconfig")?;
-    Ok(finish(config, args)?)
-}
-
-fn finish(config: Config, args: &RenderArgs) -> kube::Result<(Client, String)> {
-    let namespace = args
-        .namespace
-        .clone()
-        .unwrap_or_else(|| config.default_namespace.clone());
-    Ok((Client::try_from(config)?, namespace))
 }
 
 impl Report {

@@ -168,23 +168,15 @@ impl Session {
     fn begin(&mut self, jobsets: &[JobSet]) {
         self.times.created = self.start.elapsed();
         self.model = Model::new(jobsets);
-        let digits = |number: i32| number.max(1).ilog10() as usize + 1;
         self.label_width = jobsets
             .iter()
-            .flat_map(|jobset| {
+            .map(|jobset| {
                 let prefix = if jobsets.len() > 1 {
                     jobset.name().len() + 1
                 } else {
                     0
                 };
-                jobset.spec.replicated_jobs.iter().map(move |role| {
-                    let completions = role.template.completions().unwrap_or(1);
-                    prefix
-                        + role.name.len()
-                        + digits(role.replicas() - 1)
-                        + digits(completions - 1)
-                        + 2
-                })
+                prefix + crate::view::label_width(jobset, None)
             })
             .max()
             .unwrap_or(0)

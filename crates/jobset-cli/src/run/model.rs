@@ -12,7 +12,8 @@ use jobset_controller::admission::TRANSIENT;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 
-use super::watch::{Change, SlimJob, SlimPod, label};
+use super::watch::{Change, SlimJob, SlimPod};
+use crate::view::{PodPlace, label};
 
 /// Log lines remembered of each Pod.
 const REMEMBERED_LINES: usize = 10;
@@ -295,23 +296,18 @@ impl Model {
             return;
         };
         let key = key(pod);
-        let role = label(pod, keys::REPLICATED_JOB_NAME_KEY);
         let known = self.pods.entry(key.clone()).or_insert_with(|| {
             let set = &self.sets[index];
-            let job = label(pod, "batch.kubernetes.io/job-name").to_owned();
-            let completion = pod
-                .annotations()
-                .get(keys::JOB_COMPLETION_INDEX_KEY)
-                .map_or("0", String::as_str);
+            let place = PodPlace::of(pod);
             Pod {
                 set: index,
                 role: set
                     .roles
                     .iter()
-                    .position(|known| known.name == role)
+                    .position(|known| known.name == place.role)
                     .unwrap_or_default(),
-                short_name: format!("{role}-{}-{completion}", label(pod, keys::JOB_INDEX_KEY)),
-                job,
+                short_name: place.short_name(),
+                job: place.job,
             }
         });
         let short_name = known.short_name.clone();
@@ -529,9 +525,7 @@ impl Set {
 
     /// The Job that the failure policy acted upon last, as the condition's message names it.
     pub(super) fn first_failed_job(&self) -> Option<String> {
-        let (_, message) = self.verdict();
-        let (_, tail) = message.rsplit_once("(first failed job: ")?;
-        Some(tail.strip_suffix(')')?.to_owned())
+        keys::messages::first_failed_job(&self.verdict().1).map(str::to_owned)
     }
 
     /// The failure that explains the end: the first one of the first failed Job in the last

@@ -82,19 +82,8 @@ fn state(set: &Set) -> &'static str {
 
 /// The table at the end.
 pub(super) fn summary(model: &Model, colored: bool) -> String {
-    let mut rows = vec![
-        [
-            "JOBSET",
-            "ROLE",
-            "JOBS",
-            "SUCCEEDED",
-            "FAILED",
-            "RESTARTS",
-            "TIME",
-            "RESULT",
-        ]
-        .map(str::to_owned),
-    ];
+    let head = "JOBSET ROLE JOBS SUCCEEDED FAILED RESTARTS TIME RESULT";
+    let mut rows: Vec<Vec<String>> = vec![head.split(' ').map(str::to_owned).collect()];
     for set in &model.sets {
         let time = set.finished.map(show).unwrap_or_default();
         let mut head = Some((set.name.clone(), set.status.restarts, time, state(set)));
@@ -111,7 +100,7 @@ pub(super) fn summary(model: &Model, colored: bool) -> String {
                 }
                 None => Default::default(),
             };
-            rows.push([
+            rows.push(vec![
                 name,
                 role.name.clone(),
                 role.replicas.to_string(),
@@ -123,30 +112,7 @@ pub(super) fn summary(model: &Model, colored: bool) -> String {
             ]);
         }
     }
-    let mut widths = [0; 8];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let line: Vec<String> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| {
-                let padded = format!("{cell:width$}");
-                match cell.as_str() {
-                    "Completed" => paint(&padded, "32", colored),
-                    "Failed" | "Deleted" => paint(&padded, "31", colored),
-                    _ => padded,
-                }
-            })
-            .collect();
-        text.push_str(line.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+    crate::view::table(&rows, colored)
 }
 
 /// Why a JobSet did not complete.

@@ -4,8 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod bad_input;
+mod changing;
 mod examples;
+mod golden;
 mod leftovers;
+mod looking;
 mod outcomes;
 mod processes;
 mod real_kubectl;

@@ -77,6 +77,8 @@ impl Place {
             .env("TMPDIR", self.temporary.path())
             .env_remove("NO_COLOR")
             .env_remove("JOBSET_LOG")
+            .env_remove("KUBECONFIG")
+            .env_remove("KUBERNETES_SERVICE_HOST")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -189,6 +191,65 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A cluster with JobSets in it that other commands talk to. It ends when this is dropped.
+pub(crate) struct Cluster {
+    place: Place,
+    _running: Running,
+}
+
+impl Cluster {
+    /// Runs these JobSets with `jobset run --keep` and what else is given.
+    pub(crate) fn of(jobsets: &[Value], more: &[&str]) -> Self {
+        let place = Place::new();
+        let manifests: Vec<String> = jobsets.iter().map(Value::to_string).collect();
+        place.write("jobsets.yaml", manifests.join("\n---\n"));
+        let mut arguments = vec![
+            "run",
+            "jobsets.yaml",
+            "--keep",
+            "--kubeconfig",
+            "kubeconfig",
+        ];
+        arguments.extend(more);
+        let running = place.start(&arguments);
+        let cluster = Self {
+            place,
+            _running: running,
+        };
+        let count = jobsets.len();
+        cluster.until(&["list", "-o", "json"], |ended| {
+            let list = serde_json::from_str::<Value>(&ended.stdout).unwrap_or_default();
+            list["jobsets"].as_array().map(Vec::len) == Some(count)
+        });
+        cluster
+    }
+
+    fn command<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Command {
+        let mut command = self.place.command(arguments);
+        command.env("KUBECONFIG", "kubeconfig");
+        command
+    }
+
+    /// Starts a command that finds this cluster.
+    pub(crate) fn start<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Running {
+        Running::new(self.command(arguments).spawn().unwrap())
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Ended {
+        self.start(arguments).wait()
+    }
+
+    /// Runs it again and again until its end is as wanted.
+    #[track_caller]
+    pub(crate) fn until(&self, arguments: &[&str], wanted: impl Fn(&Ended) -> bool) -> Ended {
+        let mut last = None;
+        let reached = eventually(|| wanted(last.insert(self.run(arguments))));
+        assert!(reached, "{arguments:?}: {last:#?}");
+        last.unwrap()
     }
 }
 
