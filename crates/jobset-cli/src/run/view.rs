@@ -9,6 +9,9 @@ use crate::style::paint;
 /// More live lines than this would push the logs off the screen.
 const LIVE_LINES: usize = 12;
 
+/// Decisions that are shown, the last ones: a JobSet may restart hundreds of times.
+const DECISIONS: usize = 10;
+
 /// What is shown below the logs while the run goes on.
 pub(super) fn live(model: &Model, elapsed: Duration, width: usize, colored: bool) -> Vec<String> {
     let names = model
@@ -131,7 +134,11 @@ pub(super) fn explanation(set: &Set, colored: bool) -> String {
         text.push_str(&format!("  first failed job  {job}\n"));
     }
     if let Some(failure) = set.first_failure() {
+        text.push_str(&format!("  attempt           {}\n", failure.attempt));
         text.push_str(&format!("  pod               {}\n", failure.pod));
+        if let Some(node) = &failure.node {
+            text.push_str(&format!("  node              {node}\n"));
+        }
         if !failure.container.is_empty() {
             text.push_str(&format!("  container         {}\n", failure.container));
         }
@@ -147,6 +154,16 @@ pub(super) fn explanation(set: &Set, colored: bool) -> String {
             for line in &failure.last_lines {
                 text.push_str(&format!("    {line}\n"));
             }
+        }
+    }
+    if !set.decisions.is_empty() {
+        text.push_str("  decisions of the failure policy\n");
+        let hidden = set.decisions.len().saturating_sub(DECISIONS);
+        if hidden > 0 {
+            text.push_str(&format!("    … {hidden} earlier ones\n"));
+        }
+        for decision in &set.decisions[hidden..] {
+            text.push_str(&format!("    {decision}\n"));
         }
     }
     text

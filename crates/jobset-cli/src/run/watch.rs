@@ -23,7 +23,10 @@ pub(super) type SlimJob = Object<JobSpec, JobStatus>;
 
 /// What of a Pod's spec is shown.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct PodSpec {}
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodSpec {
+    pub(super) node_name: Option<String>,
+}
 
 /// What of a Pod's status is shown.
 #[derive(Clone, Debug, Default, Deserialize)]
