@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+
+use crate::completion;
 
 /// Flags of every command that talks to a cluster.
 #[derive(Clone, Debug, Default, Args)]
@@ -12,9 +15,9 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// The context in the kubeconfig [default: its current one]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(completion::contexts))]
     pub(crate) context: Option<String>,
     /// The namespace [default: that of the context]
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = ArgValueCompleter::new(completion::namespaces))]
     pub(crate) namespace: Option<String>,
 }

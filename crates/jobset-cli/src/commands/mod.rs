@@ -9,6 +9,7 @@ mod list;
 mod logs;
 mod restart;
 mod suspend;
+mod top;
 mod tree;
 mod wait;
 
@@ -25,6 +26,7 @@ pub(crate) fn main(command: &ClusterCommand) -> anyhow::Result<Exit> {
             ClusterCommand::Explain(args) => explain::main(args).await,
             ClusterCommand::Logs(args) => logs::main(args).await,
             ClusterCommand::Events(args) => events::main(args).await,
+            ClusterCommand::Top(args) => top::main(args).await,
             ClusterCommand::Wait(args) => wait::main(args).await,
             ClusterCommand::Suspend(args) => suspend::main(args, true).await,
             ClusterCommand::Resume(args) => suspend::main(args, false).await,

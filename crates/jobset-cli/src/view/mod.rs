@@ -14,6 +14,7 @@ mod set;
 mod snapshot;
 mod table;
 mod tree;
+mod usage;
 
 pub(crate) use events::{Happening, happenings};
 pub(crate) use explanation::Explanation;
@@ -24,6 +25,7 @@ pub(crate) use set::SetView;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use table::table;
 pub(crate) use tree::tree;
+pub(crate) use usage::{Usage, usage};
 
 use jobset_api::JobSet;
 use k8s_openapi::jiff::Timestamp;

@@ -297,6 +297,116 @@ fn a_wait_ends_with_the_state_or_when_it_cannot_come() {
 }
 
 #[test]
+fn figures_are_shown_where_there_are_any() {
+    let mut manifest = jobset("js", &[("one", "true"), ("two", "true")], &json!({}));
+    manifest["spec"]["replicatedJobs"][1]["replicas"] = 2.into();
+    let cluster = Cluster::of(&[manifest], &["--runtime", "fake", "--fake-duration", "1h"]);
+    cluster.until(&["wait", "js", "--for", "ready"], |ended| {
+        ended.code() == Some(0)
+    });
+    let none = cluster.run(&["top", "js"]);
+    assert!(
+        none.expect_code(1)
+            .stderr
+            .contains("serves no metrics.k8s.io"),
+        "{none:?}"
+    );
+    // What metrics-server would serve.
+    cluster.serve_kind("metrics.k8s.io", "v1beta1", "PodMetrics", "pods");
+    let tree = cluster.run(&["tree", "js", "-o", "json"]).json();
+    for role in tree["roles"].as_array().unwrap() {
+        for job in role["jobs"].as_array().unwrap() {
+            let pod = &job["pods"][0]["name"];
+            let metrics = json!({
+                "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics",
+                "metadata": {"name": pod, "labels": {"jobset.sigs.k8s.io/jobset-name": "js"}},
+                "containers": [{"name": "main", "usage": {"cpu": "250m", "memory": "64Mi"}}],
+            });
+            cluster.create(
+                "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods",
+                &metrics,
+            );
+        }
+    }
+    golden("top", &cluster.run(&["top", "js"]).expect_code(0).stdout);
+    let document = cluster.run(&["top", "js", "-o", "json"]).json();
+    assert_eq!(document["pods"][2]["milliCpu"], 250);
+}
+
+#[test]
+fn the_place_in_a_queue_is_shown() {
+    let mut queued = jobset("queued", &[("one", "true")], &json!({"suspend": true}));
+    queued["metadata"]["labels"] = json!({"kueue.x-k8s.io/queue-name": "gpus"});
+    let cluster = Cluster::of(&[queued], &["--runtime", "fake"]);
+    cluster.serve_kind("kueue.x-k8s.io", "v1beta1", "Workload", "workloads");
+    let uid =
+        cluster.get("/apis/jobset.x-k8s.io/v1alpha2/namespaces/default/jobsets/queued")["metadata"]
+            ["uid"]
+            .clone();
+    let workload = json!({
+        "apiVersion": "kueue.x-k8s.io/v1beta1", "kind": "Workload",
+        "metadata": {"name": "jobset-queued", "ownerReferences": [{"apiVersion": "jobset.x-k8s.io/v1alpha2",
+            "kind": "JobSet", "name": "queued", "uid": uid}]},
+        "status": {"conditions": [{"type": "QuotaReserved", "status": "False", "reason": "Pending",
+            "message": "couldn't assign flavors to pod set one: insufficient unused quota"}]},
+    });
+    cluster.create(
+        "/apis/kueue.x-k8s.io/v1beta1/namespaces/default/workloads",
+        &workload,
+    );
+    let settled = |ended: &crate::support::Ended| ended.stdout.contains("Suspended");
+    golden("list-queued", &cluster.until(&["list"], settled).stdout);
+    let ended = cluster.run(&["explain", "queued"]);
+    for part in ["  queue gpus (pending)\n", "    couldn't assign flavors"] {
+        assert!(ended.stdout.contains(part), "{ended:?}");
+    }
+    let warned = cluster.run(&["resume", "queued"]);
+    assert!(
+        warned
+            .expect_code(0)
+            .stderr
+            .contains("Kueue may change this again"),
+        "{warned:?}"
+    );
+}
+
+#[test]
+fn shells_are_told_the_names_that_are_there() {
+    let cluster = Cluster::of(
+        &[
+            jobset(
+                "train",
+                &[("leader", "true"), ("workers", "true")],
+                &json!({}),
+            ),
+            jobset("test", &[("a", "true")], &json!({})),
+        ],
+        &["--runtime", "fake"],
+    );
+    let completed = |line: &[&str]| {
+        let mut words = vec!["--", "jobset"];
+        words.extend(line);
+        let mut command = cluster.command(&words);
+        command
+            .env("JOBSET_COMPLETE", "bash")
+            .env("_CLAP_IFS", "\n")
+            .env("_CLAP_COMPLETE_INDEX", line.len().to_string())
+            .env("_CLAP_COMPLETE_COMP_TYPE", "9")
+            .env("_CLAP_COMPLETE_SPACE", "true");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(completed(&["explain", "tr"]), "train");
+    let both = completed(&["delete", "t"]);
+    assert_eq!(both.lines().collect::<Vec<_>>(), ["test", "train"]);
+    assert_eq!(completed(&["logs", "train", "--role", "w"]), "workers");
+    assert_eq!(completed(&["list", "-n", "def"]), "default");
+    assert_eq!(completed(&["explain", "-n", "other", "t"]), "");
+    assert_eq!(completed(&["expl"]), "explain");
+}
+
+#[test]
 fn a_cluster_that_is_not_there_is_a_clear_error() {
     let place = crate::support::Place::new();
     let ended = place.run(&["list", "--kubeconfig", "absent"]);
