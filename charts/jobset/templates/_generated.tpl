@@ -7,7 +7,6 @@
   - jobsets
   verbs:
   - delete
-  - get
   - list
   - watch
 - apiGroups:
@@ -63,7 +62,6 @@
   - pods
   verbs:
   - delete
-  - get
   - list
   - watch
 - apiGroups:
@@ -72,6 +70,12 @@
   - pods/status
   verbs:
   - patch
+- apiGroups:
+  - ""
+  resources:
+  - nodes
+  verbs:
+  - get
 - apiGroups:
   - events.k8s.io
   resources:
@@ -88,7 +92,6 @@
   - jobsets
   verbs:
   - delete
-  - get
   - list
   - watch
 - apiGroups:
@@ -144,7 +147,6 @@
   - pods
   verbs:
   - delete
-  - get
   - list
   - watch
 - apiGroups:
@@ -159,6 +161,11 @@
   - nodes
   verbs:
   - get
+- apiGroups:
+  - ""
+  resources:
+  - nodes
+  verbs:
   - list
   - watch
 - apiGroups:
@@ -227,17 +234,14 @@
   - create
   - get
   - list
-  - patch
   - update
   - watch
 - apiGroups:
   - ""
-  - events.k8s.io
   resources:
   - events
   verbs:
   - create
-  - patch
 {{- end -}}
 
 {{- define "jobset.rules.manager-secrets-role" -}}

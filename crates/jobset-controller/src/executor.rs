@@ -65,7 +65,11 @@ pub(crate) struct Execution {
 #[derive(Debug)]
 enum Failure {
     /// To be told.
-    Error(String),
+    Error {
+        text: String,
+        /// The server has understood the request and does not want it, rather than not answered.
+        refused: bool,
+    },
     /// Will pass by itself; to be tried again without a word.
     NotYet(String),
 }
@@ -75,7 +79,10 @@ impl From<RequestError> for Failure {
         if error.is_conflict() {
             Self::NotYet(error.to_string())
         } else {
-            Self::Error(error.to_string())
+            Self::Error {
+                text: error.to_string(),
+                refused: error.is_refusal(),
+            }
         }
     }
 }
@@ -116,9 +123,12 @@ impl Executor {
                     tracing::debug!(name = action.name(), reason, "not yet");
                     execution.unfinished = true;
                 }
-                Failure::Error(error) => {
+                Failure::Error {
+                    text: error,
+                    refused,
+                } => {
                     let line = describe(&action, &error);
-                    if let Some(reason) = action.failure_event() {
+                    if let Some(reason) = action.failure_event(refused) {
                         let told = match &action {
                             Action::CreateJob { .. } | Action::ResumeJob { .. } => line.clone(),
                             _ => error,
@@ -428,7 +438,10 @@ impl From<Attempt> for Failure {
     fn from(attempt: Attempt) -> Self {
         match attempt {
             Attempt::Request(error) => error.into(),
-            Attempt::Refused(error) => Self::Error(error),
+            Attempt::Refused(text) => Self::Error {
+                text,
+                refused: true,
+            },
             Attempt::NotYet(reason) => Self::NotYet(reason),
         }
     }

@@ -155,6 +155,11 @@ impl RequestError {
         }
     }
 
+    /// The server has understood the request and will not do it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.status().is_some() && !self.is_overload()
+    }
+
     /// The server said that it did not even begin, so that sending again at once is right.
     pub(crate) fn is_not_started(&self) -> bool {
         self.status()

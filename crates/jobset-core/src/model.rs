@@ -205,15 +205,16 @@ impl Action {
 
     /// Reason of the Warning event that reports a failure of this action at once, if the API has
     /// one. Collect the failures of one step into one event, see [`crate::note::summary`].
+    /// `refused` says that the server would not do it, rather than that it could not be reached.
     #[must_use]
-    pub fn failure_event(&self) -> Option<&'static str> {
+    pub fn failure_event(&self, refused: bool) -> Option<&'static str> {
         match self {
             Self::CreateJob { .. } => Some(constants::events::JOB_CREATION_FAILED),
             Self::CreateService { .. } => Some(constants::events::HEADLESS_SERVICE_CREATION_FAILED),
             Self::CreateClaim { .. } => Some(constants::events::PVC_CREATION_FAILED),
             Self::ResumeJob {
                 resources: true, ..
-            } => Some(constants::events::FAILED_RESOURCE_PROPAGATION),
+            } if refused => Some(constants::events::FAILED_RESOURCE_PROPAGATION),
             Self::DeleteJob { .. }
             | Self::SuspendJob { .. }
             | Self::ResumeJob { .. }

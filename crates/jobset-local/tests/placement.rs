@@ -119,6 +119,8 @@ async fn unschedulable_and_gated_pods_wait() {
         let of_picky = |e: &&k8s_openapi::api::core::v1::Event| {
             e.reason.as_deref() == Some("FailedScheduling")
                 && e.involved_object.name.as_deref() == Some("picky")
+                // Before the node has registered there was another one, that no node is there.
+                && e.message.as_deref().is_some_and(|note| note.starts_with("0/1 nodes"))
         };
         if let Some(event) = all.items.iter().find(of_picky) {
             break event.message.clone().unwrap_or_default();
@@ -126,7 +128,7 @@ async fn unschedulable_and_gated_pods_wait() {
         assert!(begin.elapsed() < Duration::from_mins(1), "no event");
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
-    assert!(note.starts_with("0/1 nodes are available"), "{note}");
+    assert!(note.starts_with("0/1 nodes are available: "), "{note}");
     let open = json!([{"op": "remove", "path": "/spec/schedulingGates/0"}]);
     let open: Patch<()> = Patch::Json(serde_json::from_value(open).unwrap());
     pods(&client)

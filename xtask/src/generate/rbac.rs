@@ -120,7 +120,7 @@ pub(super) const ROLES: &[Role] = &[
             rule(
                 JOBSETS,
                 &["jobsets"],
-                &["delete", "get", "list", "watch"],
+                &["delete", "list", "watch"],
                 "reads what to do; deletes a finished JobSet after its time to live",
             ),
             rule(
@@ -163,7 +163,7 @@ pub(super) const ROLES: &[Role] = &[
             rule(
                 &[""],
                 &["pods"],
-                &["delete", "get", "list", "watch"],
+                &["delete", "list", "watch"],
                 "follows Pods for exclusive placement and in-place restarts; deletes a Pod that \
                  is in the wrong domain",
             ),
@@ -176,7 +176,14 @@ pub(super) const ROLES: &[Role] = &[
             rule(
                 &[""],
                 &["nodes"],
-                &["get", "list", "watch"],
+                &["get"],
+                "whether the node of a Pod that does not go away is dead, before the Pod is deleted \
+                 by force",
+            ),
+            rule(
+                &[""],
+                &["nodes"],
+                &["list", "watch"],
                 "reads the domain of a node for exclusive placement",
             )
             .webhook_only(),
@@ -255,15 +262,10 @@ pub(super) const ROLES: &[Role] = &[
             rule(
                 &["coordination.k8s.io"],
                 &["leases"],
-                &["create", "get", "list", "patch", "update", "watch"],
+                &["create", "get", "list", "update", "watch"],
                 "holds the Lease",
             ),
-            rule(
-                &["", "events.k8s.io"],
-                &["events"],
-                &["create", "patch"],
-                "tells who leads",
-            ),
+            rule(&[""], &["events"], &["create"], "tells who leads"),
         ],
     },
     Role {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::strict;
@@ -279,8 +279,17 @@ fn without_webhook_nothing_of_it_is_left() {
     assert_eq!(container["ports"].as_array().unwrap().len(), 1);
     assert_eq!(container["volumeMounts"].as_array().unwrap().len(), 1);
     let role = find(&objects, "ClusterRole", "jobset-manager-role");
-    let text = role.to_string();
-    assert!(!text.contains("admissionregistration") && !text.contains("nodes"));
+    assert!(!role.to_string().contains("admissionregistration"));
+    // It looks at single nodes, and follows none.
+    let of_nodes = |rule: &&Value| rule["resources"] == json!(["nodes"]);
+    let nodes: Vec<_> = role["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(of_nodes)
+        .collect();
+    assert_eq!(nodes.len(), 1);
+    assert_eq!(nodes[0]["verbs"], json!(["get"]));
     let config = find(&objects, "ConfigMap", "jobset-manager-config");
     let config = config["data"]["controller_manager_config.yaml"].as_str();
     assert!(config.unwrap().contains("webhooks: false"));

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use jobset_api::{Feature, FeatureGates};
 use jobset_controller::ControllerOptions;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::world::{World, jobset};
@@ -300,6 +301,67 @@ async fn jobsets_managed_elsewhere_are_cleaned_up_if_so_configured() {
         let there = world.jobsets().get_opt("js").await.unwrap().is_some();
         assert_eq!(there, !clean_up);
     }
+}
+
+/// A restart waits for the Pods of the Jobs before; on a dead node nobody says that they ended.
+#[tokio::test(start_paused = true)]
+async fn pods_that_do_not_go_are_removed_from_dead_nodes_only() {
+    let mut world = World::start().await;
+    let mut js = jobset("js", &[("w", 3)], json!({}));
+    js["metadata"]["annotations"] = json!({"x.jobset.sigs.k8s.io/force-delete-pods": "after=60s"});
+    world.create(js).await;
+    world
+        .until_jobs(&["js-w-0@0", "js-w-1@0", "js-w-2@0"])
+        .await;
+    // The first node is not there at all.
+    let nodes: Api<Node> = Api::all(world.pods().into_client());
+    for (name, ready) in [("silent", "Unknown"), ("alive", "True")] {
+        let node = json!({
+            "metadata": {"name": name},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]},
+        });
+        let node: Node = serde_json::from_value(node).unwrap();
+        nodes.create(&PostParams::default(), &node).await.unwrap();
+        let status = json!({"status": node.status});
+        nodes
+            .patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+            .await
+            .unwrap();
+    }
+    let mut pods = Vec::new();
+    for (index, node) in ["gone", "silent", "alive"].into_iter().enumerate() {
+        let pod = put_pod(&world, &format!("js-w-{index}"), None).await;
+        let binding = json!({
+            "apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod},
+            "target": {"kind": "Node", "name": node},
+        });
+        let bound: Result<Value, _> = world
+            .pods()
+            .create_subresource("binding", &pod, &PostParams::default(), &binding)
+            .await;
+        bound.unwrap();
+        pods.push(pod);
+    }
+    let start = tokio::time::Instant::now();
+    for pod in &pods {
+        let deleted = world.pods().delete(pod, &DeleteParams::default()).await;
+        assert!(deleted.unwrap().is_left(), "{pod} waits for its node");
+    }
+    let left = async || {
+        let left = world.pods().list(&ListParams::default()).await.unwrap();
+        left.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+    };
+    world
+        .until("Pods of dead nodes are gone", || async {
+            (left().await == pods[2..]).then_some(())
+        })
+        .await;
+    // Their grace period, and what the annotation says.
+    let waited = start.elapsed().as_secs();
+    assert!((89..130).contains(&waited), "{waited}");
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(left().await, pods[2..], "its node lives");
+    world.stop_controller().await;
 }
 
 /// A Pod of this Job, as the Job controller and the agent would leave it.

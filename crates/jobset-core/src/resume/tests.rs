@@ -252,9 +252,13 @@ fn resources_are_replaced_with_their_gate_only() {
     let gate = jobset_api::Feature::MutablePodResourcesForSuspendedJobSets;
     world.options.gates = world.options.gates.with(gate, true);
     let plan = world.plan();
+    let action = plan.actions().next().unwrap();
+    let event = Some("FailedResourcePropagation");
+    assert_eq!(action.failure_event(true), event);
     assert_eq!(
-        plan.actions().next().unwrap().failure_event(),
-        Some("FailedResourcePropagation")
+        action.failure_event(false),
+        None,
+        "a server that does not answer refuses nothing"
     );
     let patch = patches(&plan).remove(0).0;
     let none = json!({ "$patch": "replace" });

@@ -41,7 +41,7 @@ fn sv3_failed_creation_is_reported_and_stops_the_jobs() {
     assert_eq!(kinds(&plan), [StepKind::Service, StepKind::CreateJobs]);
     assert!(!plan.steps[0].continue_on_error);
     assert_eq!(
-        plan.steps[0].actions[0].failure_event(),
+        plan.steps[0].actions[0].failure_event(true),
         Some("HeadlessServiceCreationFailed")
     );
     // The executor puts the cause into the note unchanged.

@@ -142,6 +142,7 @@ fn a_list_replaces_everything() {
     assert_eq!(cache.jobs().len(), 2);
 }
 
+/// PL1, PL2.
 #[test]
 fn a_changed_owner_wakes_both_jobs() {
     let cache = Cache::default();

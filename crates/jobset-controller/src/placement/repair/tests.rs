@@ -63,6 +63,7 @@ fn accept(seen: &Seen) -> Answer {
     Answer::Json(200, answer)
 }
 
+/// PD1, PF1, PF2.
 #[tokio::test(start_paused = true)]
 async fn a_misplaced_follower_is_marked_then_deleted() {
     let right = bound(pod("js-w-0-2-aaaaa", 3, "j0"), "a");
@@ -100,6 +101,7 @@ async fn a_misplaced_follower_is_marked_then_deleted() {
     assert_eq!(bench.lines(), [""; 0]);
 }
 
+/// PF4, and of PF2 that a mark of False is none.
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_is_marked_already_is_only_deleted() {
     let mut marked = misplaced();
@@ -113,6 +115,7 @@ async fn a_pod_that_is_marked_already_is_only_deleted() {
     assert_eq!(second.lines(), [PATCH, DELETE]);
 }
 
+/// PF3.
 #[tokio::test(start_paused = true)]
 async fn without_the_mark_nothing_is_deleted() {
     for (code, reason) in [
@@ -141,6 +144,7 @@ async fn a_pod_that_is_gone_is_no_error() {
     assert_eq!(second.repairs.stats.placement_repairs(), 0);
 }
 
+/// PF4.
 #[tokio::test(start_paused = true)]
 async fn a_failed_deletion_is_repeated_without_a_second_mark() {
     let bench = bench(vec![misplaced()], |seen| match seen.method.as_str() {

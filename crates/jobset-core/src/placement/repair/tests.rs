@@ -35,6 +35,7 @@ fn by_node_selector(mut pod: Value) -> Value {
     pod
 }
 
+/// PV2.
 #[test]
 fn followers_in_their_leaders_domain_stay() {
     let pods = [
@@ -45,6 +46,7 @@ fn followers_in_their_leaders_domain_stay() {
     assert_eq!(judge(&pods, true), Repair::Nothing);
 }
 
+/// PV3, PV4 (a selector without the topology), PV5, PF1.
 #[test]
 fn only_mismatching_followers_are_deleted() {
     let pods = [
@@ -119,6 +121,7 @@ fn of_two_leaders_the_one_with_a_place_counts() {
     assert_eq!(deleted(&pods), [name(1)]);
 }
 
+/// D10.
 #[test]
 fn ending_and_ended_followers_are_ignored() {
     let pods = [
@@ -131,6 +134,7 @@ fn ending_and_ended_followers_are_ignored() {
     assert_eq!(judge(&pods, false), Repair::Nothing);
 }
 
+/// D9.
 #[test]
 fn pods_placed_by_node_selector_are_ignored() {
     let pods = [
@@ -145,6 +149,7 @@ fn pods_placed_by_node_selector_are_ignored() {
     assert_eq!(judge(&pods, true), Repair::Nothing);
 }
 
+/// PV6, PV7.
 #[test]
 fn a_deleted_node_says_nothing_about_followers() {
     let gone = leader("l", "u", Some("gone"));
@@ -155,6 +160,7 @@ fn a_deleted_node_says_nothing_about_followers() {
     assert_eq!(judge(&[gone], false), Repair::Nothing, "no followers");
 }
 
+/// PV1.
 #[test]
 fn a_node_without_the_label_says_nothing_about_followers() {
     let pods = [leader("l", "u", Some("bare")), follower(1, "u", Some("a"))];
