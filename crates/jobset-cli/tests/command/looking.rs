@@ -11,11 +11,17 @@ fn failing() -> Value {
     // One stream, so that the order of the lines is certain.
     let worker = "exec 2>&1; echo loading the model; echo '/data: no such directory' >&2; exit 7";
     let spec = json!({"failurePolicy": {"maxRestarts": 1}});
-    jobset(
-        "train",
-        &[("leader", "sleep 1000"), ("workers", worker)],
-        &spec,
-    )
+    let roles = [
+        ("leader", "sleep 1000"),
+        ("workers", worker),
+        ("late", "true"),
+    ];
+    let mut manifest = jobset("train", &roles, &spec);
+    // As long as this one is not there, the Jobs are never all ready, not even for a moment, which may
+    // or may not be seen.
+    manifest["spec"]["replicatedJobs"][2]["dependsOn"] =
+        json!([{"name": "leader", "status": "Complete"}]);
+    manifest
 }
 
 /// Whether the table of roles says that nothing of a role is there any more.
