@@ -60,7 +60,7 @@ fn finish(config: Config, args: &ConnectionArgs) -> kube::Result<Connection> {
 /// An error of the client in the server's own words, if it has any.
 pub(crate) fn plain(error: kube::Error) -> anyhow::Error {
     match error {
-        kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
+        kube::Error::Api(status) => anyhow::anyhow!("{}", status.message.trim_end()),
         other => other.into(),
     }
 }

@@ -71,7 +71,15 @@ where
         let page = api
             .list(&params)
             .await
-            .map_err(plain)
+            .map_err(|error| match error {
+                // Collections that a server knows are never missing, only empty.
+                kube::Error::Api(status) if status.code == 404 => anyhow!(
+                    "the cluster does not know {}s: is the operator installed? \
+                     (jobset install --help)",
+                    K::kind(&())
+                ),
+                error => plain(error),
+            })
             .with_context(|| format!("cannot list {}", K::plural(&())))?;
         objects.extend(page.items.into_iter().map(|mut object| {
             object.meta_mut().managed_fields = None;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use crate::golden::golden;
 use crate::support::{Cluster, jobset};
 
 const FAKE: &[&str] = &["--runtime", "fake", "--fake-duration", "1h"];
@@ -124,4 +125,65 @@ fn what_has_finished_is_neither_suspended_nor_restarted() {
             "{ended:?}"
         );
     }
+}
+
+#[test]
+fn what_is_terminating_is_seen() {
+    // Deaf to SIGTERM, with a grace period nobody wants to wait for.
+    let script = "trap '' TERM; echo here; while :; do sleep 1; done";
+    let mut deaf = jobset("deaf", &[("one", script)], &json!({}));
+    let pod = &mut deaf["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"];
+    pod["terminationGracePeriodSeconds"] = 3600.into();
+    let cluster = Cluster::of(&[deaf], &[]);
+    cluster.until(&["logs", "deaf"], |ended| ended.stdout.contains("here"));
+    // A Job that is restarted is not gone at once.
+    cluster
+        .run(&["restart", "deaf", "--role", "one"])
+        .expect_code(0);
+    let restarting = cluster.until(&["tree", "deaf"], |ended| {
+        // The count of ready Jobs follows.
+        let settled = ended.stdout.contains("0/1") && !ended.stdout.contains("Running");
+        settled && ended.stdout.matches("Terminating").count() == 2
+    });
+    golden("tree-terminating", &restarting.stdout);
+    let explained = cluster.run(&["explain", "deaf"]);
+    assert!(
+        explained
+            .expect_code(0)
+            .stdout
+            .contains("\nTerminating\n  Job deaf-one-0 of attempt 0 for "),
+        "{explained:?}"
+    );
+    let refused = cluster.run(&["restart", "deaf"]);
+    assert!(
+        refused
+            .expect_code(1)
+            .stderr
+            .contains("being deleted already"),
+        "{refused:?}"
+    );
+    let ended = cluster.run(&["delete", "deaf", "--timeout", "100ms"]);
+    assert!(
+        ended
+            .expect_code(124)
+            .stderr
+            .contains("JobSet deaf is still being deleted"),
+        "{ended:?}"
+    );
+    let tree = cluster.run(&["tree", "deaf"]);
+    assert_eq!(tree.stdout.matches("Terminating").count(), 3, "{tree:?}");
+}
+
+#[test]
+fn a_cluster_without_jobsets_says_so() {
+    let cluster = Cluster::of(&[jobset("js", &[("one", "true")], &json!({}))], FAKE);
+    cluster.run(&["delete", "js"]).expect_code(0);
+    cluster
+        .delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobsets.jobset.x-k8s.io");
+    let unknown = |ended: &crate::support::Ended| ended.code() == Some(1);
+    let ended = cluster.until(&["list"], unknown);
+    assert!(
+        ended.stderr.contains("the cluster does not know JobSets"),
+        "{ended:?}"
+    );
 }

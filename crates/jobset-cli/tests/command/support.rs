@@ -268,6 +268,11 @@ impl Cluster {
         self.ask(http::Request::get(path).body(Vec::new()).unwrap())
     }
 
+    /// Deletes an object.
+    pub(crate) fn delete(&self, path: &str) {
+        self.ask(http::Request::delete(path).body(Vec::new()).unwrap());
+    }
+
     /// Creates an object in a collection.
     pub(crate) fn create(&self, collection: &str, object: &Value) -> Value {
         let request = http::Request::post(collection)
