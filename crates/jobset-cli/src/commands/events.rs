@@ -59,7 +59,7 @@ fn rows(told: &[Happening], now: Timestamp) -> Vec<Vec<String>> {
 
 /// The note in one line, and how often.
 fn message(one: &Happening) -> String {
-    let note = crate::manifest::printable(&one.note).replace('\n', "; ");
+    let note = view::one_line(&one.note);
     if one.count > 1 {
         format!("{note} ({} times)", one.count)
     } else {

@@ -10,7 +10,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::compare::{self, Change, Comparison, Surroundings, Verdict};
@@ -21,6 +21,9 @@ use crate::engine;
 use crate::exit::Exit;
 use crate::manifest::Document;
 use crate::style;
+
+/// How often the server is asked again because the object has changed meanwhile.
+const CONFLICTS: usize = 5;
 
 /// What the server says to the edit, asked with a dry run.
 enum Answer {
@@ -116,8 +119,17 @@ impl Report {
             return Ok(report);
         }
         report.diff = lines::unified(&shown(&live)?, &shown(&new)?);
-        let object: DynamicObject = serde_json::from_value(new.clone())?;
-        report.answer = Some(Answer::to(api.replace(&report.name, &dry, &object).await));
+        let mut object: DynamicObject = serde_json::from_value(new.clone())?;
+        let mut answer = api.replace(&report.name, &dry, &object).await;
+        // The status of a running JobSet may change between reading and asking, any number of times.
+        for _ in 0..CONFLICTS {
+            if !matches!(&answer, Err(kube::Error::Api(status)) if status.code == 409) {
+                break;
+            }
+            object.metadata.resource_version = api.get(&report.name).await?.resource_version();
+            answer = api.replace(&report.name, &dry, &object).await;
+        }
+        report.answer = Some(Answer::to(answer));
         if !report.is_refused() {
             let (live, new): (JobSet, JobSet) =
                 (serde_json::from_value(live)?, serde_json::from_value(new)?);

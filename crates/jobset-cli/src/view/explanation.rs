@@ -15,7 +15,7 @@ use super::failure::{self, Failure};
 use super::job::{JobView, condition};
 use super::set::SetView;
 use super::snapshot::Snapshot;
-use super::{age, count, table};
+use super::{age, count, one_line, table};
 use crate::style;
 
 /// Entries of the history that are shown as text; the newest are.
@@ -204,7 +204,7 @@ impl Explanation {
         };
         let mut text = format!("JobSet {}/{}: {state}\n", set.namespace, set.name);
         if !set.reason.is_empty() {
-            text.push_str(&format!("  {}: {}\n", set.reason, set.message));
+            text.push_str(&format!("  {}: {}\n", set.reason, one_line(&set.message)));
         }
         let created = set.created.as_ref().map(|time| time.0);
         let mut facts = vec![format!("created {} ago", age(created, self.now))];
@@ -226,7 +226,7 @@ impl Explanation {
         if let Some(queue) = &set.queue {
             text.push_str(&format!("  queue {}\n", queue.brief()));
             if !queue.message.is_empty() {
-                text.push_str(&format!("    {}\n", queue.message));
+                text.push_str(&format!("    {}\n", one_line(&queue.message)));
             }
         }
         text
@@ -274,7 +274,7 @@ impl Explanation {
                     entry.reason.clone()
                 };
                 let separator = if entry.message.is_empty() { "" } else { ": " };
-                let message = entry.message.replace('\n', "; ");
+                let message = one_line(&entry.message);
                 vec![
                     format!("  +{}", embedded_apiserver::table::human_duration(after)),
                     format!("{} {}", entry.kind, entry.name),

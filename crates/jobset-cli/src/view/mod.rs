@@ -50,6 +50,11 @@ pub(crate) fn count(number: impl Into<i64>, noun: &str) -> String {
     }
 }
 
+/// A text of the cluster's in one line, without what a terminal would act on.
+pub(crate) fn one_line(text: &str) -> String {
+    crate::manifest::printable(text.trim_end()).replace('\n', "; ")
+}
+
 /// Columns that `<role>-<job index>-<pod index>` takes for the Pods of a JobSet, or of one role.
 pub(crate) fn label_width(jobset: &JobSet, role: Option<&str>) -> usize {
     /// More would push the text off the screen.

@@ -95,7 +95,7 @@ impl PodView {
             },
             restarts: restarts(&object),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
-            reason: reason(pod),
+            reason: super::one_line(&reason(pod)),
             terminating_since,
         }
     }
@@ -224,9 +224,12 @@ mod tests {
     #[test]
     fn what_keeps_a_pod_waiting_is_its_reason() {
         let status = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled",
-            "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}]});
+            "status": "False", "reason": "Unschedulable", "message": "0/3 nodes\n\u{1b}[2J are available"}]});
         let view = PodView::of(&testing::pod("w", 0, 0, &status), testing::now());
-        assert_eq!(view.reason, "Unschedulable: 0/3 nodes are available");
+        assert_eq!(
+            view.reason,
+            "Unschedulable: 0/3 nodes; \u{fffd}[2J are available"
+        );
         assert_eq!(view.state, "Pending");
     }
 }
