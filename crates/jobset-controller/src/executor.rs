@@ -175,7 +175,7 @@ impl Executor {
     async fn attempt(&self, jobset: &JobSet, action: &Action) -> Result<(), Attempt> {
         let namespace = jobset.namespace();
         match action {
-            Action::CreateJob { name, body } => self.create_job(jobset, name, body).await,
+            Action::CreateJob { name, body } => self.create_job(jobset, name, &body.build()).await,
             Action::DeleteJob {
                 name,
                 uid,

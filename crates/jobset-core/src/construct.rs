@@ -8,14 +8,18 @@ use jobset_api::{JobSet, JobTemplate, constants, names};
 use serde_json::{Map, Value, json};
 
 use crate::claims;
+use crate::execution;
 use crate::roles::{Role, Roles};
 
 /// Prepared Jobs of one replicated job.
-pub(crate) struct JobFactory<'a> {
-    jobset: &'a JobSet,
+#[derive(Debug, PartialEq)]
+pub(crate) struct JobFactory {
+    namespace: String,
+    /// Name of the JobSet.
+    jobset: String,
     /// The Job with everything but what differs from index to index.
     base: Value,
-    role_name: &'a str,
+    role_name: String,
     global_offset: i64,
     group_offset: i64,
     by_node_selector: bool,
@@ -23,10 +27,10 @@ pub(crate) struct JobFactory<'a> {
     job_restarts: Option<Vec<i32>>,
 }
 
-impl<'a> JobFactory<'a> {
+impl JobFactory {
     /// Prepares the Jobs of a replicated job for this attempt. `job_restarts` are the individual
     /// restart counters by index, or `None` if the gate `RestartJob` is off.
-    pub(crate) fn new(
+    pub(crate) fn new<'a>(
         jobset: &'a JobSet,
         roles: &Roles<'a>,
         role: Role<'_, 'a>,
@@ -90,14 +94,15 @@ impl<'a> JobFactory<'a> {
         }
 
         Self {
-            jobset,
+            namespace: jobset.namespace().to_owned(),
+            jobset: jobset.name().to_owned(),
             base: json!({
                 "apiVersion": "batch/v1",
                 "kind": "Job",
                 "metadata": metadata,
                 "spec": spec,
             }),
-            role_name: place.name,
+            role_name: place.name.to_owned(),
             global_offset: place.global_offset,
             group_offset: place.group_offset,
             by_node_selector,
@@ -105,18 +110,20 @@ impl<'a> JobFactory<'a> {
         }
     }
 
+    /// Gives all Jobs and their Pods this annotation.
+    pub(crate) fn annotate(&mut self, annotation: &(&'static str, Value)) {
+        execution::annotate(&mut self.base, annotation);
+    }
+
     /// The Job of this index and its name.
     pub(crate) fn build(&self, index: i64) -> (String, Value) {
-        let name = names::job_name(self.jobset.name(), self.role_name, index);
+        let name = names::job_name(&self.jobset, &self.role_name, index);
         let mut own = Map::new();
         let mut put = |key: &str, value: String| {
             own.insert(key.to_owned(), Value::String(value));
         };
         put(constants::JOB_INDEX_KEY, index.to_string());
-        put(
-            constants::JOB_KEY,
-            names::job_key(self.jobset.namespace(), &name),
-        );
+        put(constants::JOB_KEY, names::job_key(&self.namespace, &name));
         put(
             constants::JOB_GLOBAL_INDEX_KEY,
             self.global_offset.saturating_add(index).to_string(),
@@ -143,7 +150,7 @@ impl<'a> JobFactory<'a> {
             if self.by_node_selector {
                 object(object(pod, "spec"), "nodeSelector").insert(
                     constants::NAMESPACED_JOB_KEY.to_owned(),
-                    namespaced_job(self.jobset.namespace(), &name).into(),
+                    namespaced_job(&self.namespace, &name).into(),
                 );
             }
         }

@@ -1,6 +1,7 @@
 //! Which Jobs are missing, and which of them may be created now.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jobset_api::RestartStrategy;
@@ -9,6 +10,7 @@ use crate::buckets::{Buckets, job_restarts};
 use crate::construct::JobFactory;
 use crate::counts::Counts;
 use crate::draft::Draft;
+use crate::job_body::JobBody;
 use crate::model::{Action, ChildJob, Observed, StepKind};
 use crate::pod_webhook::Withheld;
 use crate::roles::{Role, Roles};
@@ -145,7 +147,7 @@ impl<'a, 'o> Search<'a, 'o> {
             draft.work.jobs += jobs.len() as u64;
             jobs.iter().map(|job| job.name.as_str()).collect()
         });
-        let mut factory: Option<JobFactory<'a>> = None;
+        let mut factory: Option<Arc<JobFactory>> = None;
         for index in 0..role.place.replicas {
             draft.work.indices += 1;
             let name = jobset_api::names::job_name(jobset.name(), role.place.name, index);
@@ -157,18 +159,14 @@ impl<'a, 'o> Search<'a, 'o> {
             }
             let factory = factory.get_or_insert_with(|| {
                 let attempt = draft.status().restarts;
-                JobFactory::new(
-                    jobset,
-                    self.roles,
-                    role,
-                    attempt,
-                    restarts.map(<[i32]>::to_vec),
-                )
+                let restarts = restarts.map(<[i32]>::to_vec);
+                let mut factory = JobFactory::new(jobset, self.roles, role, attempt, restarts);
+                if let Some(annotation) = &self.annotation {
+                    factory.annotate(annotation);
+                }
+                Arc::new(factory)
             });
-            let (name, mut body) = factory.build(index);
-            if let Some(annotation) = &self.annotation {
-                execution::annotate(&mut body, annotation);
-            }
+            let body = JobBody::replica(factory.clone(), index);
             draft.work.bodies += 1;
             self.planned.insert(name.clone());
             actions.push(Action::CreateJob { name, body });

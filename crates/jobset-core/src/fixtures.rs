@@ -250,7 +250,7 @@ impl World {
 pub(crate) fn created(plan: &Plan) -> Vec<(String, Value)> {
     plan.actions()
         .filter_map(|action| match action {
-            Action::CreateJob { name, body } => Some((name.clone(), body.clone())),
+            Action::CreateJob { name, body } => Some((name.clone(), body.build())),
             _ => None,
         })
         .collect()

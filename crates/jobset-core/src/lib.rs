@@ -72,6 +72,7 @@ mod failure_policy;
 #[cfg(test)]
 mod fixtures;
 mod in_place;
+mod job_body;
 pub mod model;
 pub mod note;
 mod observed;
@@ -97,6 +98,7 @@ pub mod why;
 mod work;
 
 pub use create::MAX_CREATIONS;
+pub use job_body::JobBody;
 pub use model::*;
 pub use options::PlanOptions;
 pub use plan::{plan, plan_counted, wants_pods};

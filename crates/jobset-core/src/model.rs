@@ -6,6 +6,7 @@ use std::time::Duration;
 use jobset_api::{JobSetStatus, constants};
 use serde_json::Value;
 
+use crate::job_body::JobBody;
 pub use crate::observed::{ChildJob, JobOutcome, Observed, OutcomeKind, ServiceState};
 use crate::settle::Settlement;
 use crate::why::Decision;
@@ -106,8 +107,8 @@ pub enum Action {
     CreateJob {
         /// Name of the Job.
         name: String,
-        /// The whole object.
-        body: Value,
+        /// The object.
+        body: JobBody,
     },
     /// Delete a Job. "Not found" is success, and so is a uid mismatch: that Job is gone.
     DeleteJob {

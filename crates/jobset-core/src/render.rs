@@ -34,7 +34,7 @@ pub struct RenderedRole<'a> {
     pub replicas: i64,
     /// What has to happen before the first of them is created; all of it.
     pub waits: Vec<Wait<'a>>,
-    factory: JobFactory<'a>,
+    factory: JobFactory,
     /// The JobSet does not exist yet.
     without_uid: bool,
 }

@@ -397,7 +397,7 @@ proptest! {
                 Action::CreateJob { name, body } => {
                     prop_assert!(created.insert(name.clone()), "{} twice", name);
                     prop_assert!(!names.contains(name.as_str()));
-                    prop_assert_eq!(&body["metadata"]["name"], name);
+                    prop_assert_eq!(&body.build()["metadata"]["name"], name);
                 }
                 Action::DeleteJob { name, uid, .. }
                 | Action::SuspendJob { name, uid }

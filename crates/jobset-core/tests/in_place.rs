@@ -142,7 +142,7 @@ impl World {
     fn apply(&mut self, action: &Action) {
         match action {
             Action::CreateJob { name, body } => {
-                let job: Job = serde_json::from_value(body.clone()).unwrap();
+                let job: Job = serde_json::from_value(body.build()).unwrap();
                 let mut view = ChildJob::from_job(&job);
                 view.uid = self.name();
                 assert!(self.jobs.insert(name.clone(), view).is_none());

@@ -71,7 +71,7 @@ fn step(actions: Vec<Action>) -> Step {
 fn create(name: &str) -> Action {
     Action::CreateJob {
         name: name.into(),
-        body: json!({"metadata": {"name": name}}),
+        body: json!({"metadata": {"name": name}}).into(),
     }
 }
 

@@ -346,7 +346,7 @@ impl World {
                 );
                 // I2: the cache shows all own writes, so no name can be taken.
                 assert!(!self.jobs.contains_key(name), "I2: {name} exists");
-                let mut job: Job = serde_json::from_value(body.clone()).unwrap();
+                let mut job: Job = serde_json::from_value(body.build()).unwrap();
                 self.uids += 1;
                 job.metadata.uid = Some(format!("uid-{}", self.uids));
                 let view = ChildJob::from_job(&job);
