@@ -77,6 +77,9 @@ enum Command {
         /// Folder for the files, relative to the root of the workspace.
         #[arg(long, default_value = "target/manifests")]
         output: PathBuf,
+        /// Write those that `jobset install` brings with it instead.
+        #[arg(long, conflicts_with = "output")]
+        embed: bool,
     },
     /// A real Kubernetes control plane on this machine, for tests.
     ///
@@ -118,7 +121,8 @@ fn main() -> ExitCode {
         Command::Generate { check } => generate::run(check),
         Command::Kubectl { build } => kubectl::run(build),
         Command::Helm { build } => helm::run(build),
-        Command::Manifests { output } => manifests::run(&output),
+        Command::Manifests { embed: true, .. } => manifests::embed(),
+        Command::Manifests { output, .. } => manifests::run(&output),
         Command::Kube { command } => kube::run(&command),
         Command::Conformance(options) => conformance::run(&options),
         Command::Bench { command } => bench::run(&command),

@@ -17,6 +17,44 @@ pub(crate) const OVERLAYS: &[(&str, &str)] = &[
     ("prometheus", "prometheus.yaml"),
 ];
 
+/// The overlays that `jobset install` brings with it, and where.
+pub(crate) const EMBEDDED: &[&str] = &["default", "ha", "certmanager", "no-webhook"];
+const EMBEDDED_FOLDER: &str = "crates/jobset-cli/src/install";
+
+/// Writes the files of `jobset install` that differ.
+#[expect(clippy::print_stdout, reason = "the output of a command")]
+pub(crate) fn embed() -> anyhow::Result<()> {
+    for overlay in EMBEDDED {
+        let path = embedded_path(overlay);
+        let text = without_schema(&render(overlay)?);
+        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+            continue;
+        }
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+        println!("wrote {}", path.display());
+    }
+    Ok(())
+}
+
+fn embedded_path(overlay: &str) -> PathBuf {
+    crate::root().join(format!("{EMBEDDED_FOLDER}/{overlay}.yaml"))
+}
+
+/// The objects without the spec of the CustomResourceDefinition, which is fifty times as large as all the
+/// others and in the command already.
+fn without_schema(text: &str) -> String {
+    let head = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n";
+    let documents: Vec<&str> = text
+        .split("\n---\n")
+        .map(|document| match document.split_once("\nspec:\n") {
+            Some((before, _)) if document.starts_with(head) => before,
+            _ => document.trim_end_matches('\n'),
+        })
+        .collect();
+    let note = "# Written by `cargo xtask manifests --embed`. Do not edit.\n";
+    format!("{note}{}\n", documents.join("\n---\n"))
+}
+
 /// Renders every overlay into `folder`, relative to the root of the workspace.
 #[expect(clippy::print_stdout, reason = "the output of a command")]
 pub(crate) fn run(folder: &Path) -> anyhow::Result<()> {

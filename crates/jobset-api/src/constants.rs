@@ -214,6 +214,12 @@ pub mod messages {
     pub fn with_first_failed_job(message: &str, job_name: &str) -> String {
         format!("{message} (first failed job: {job_name})")
     }
+
+    /// The Job that a message names as the first failed one.
+    pub fn first_failed_job(message: &str) -> Option<&str> {
+        let (_, tail) = message.rsplit_once(" (first failed job: ")?;
+        tail.strip_suffix(')')
+    }
 }
 
 /// Pod condition type set before a misplaced follower Pod is deleted.

@@ -1,5 +1,9 @@
 //! The command line.
 
+mod connection;
+mod manifests;
+mod on_cluster;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +12,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use jobset_api::FeatureGates;
 
+pub(crate) use self::connection::ConnectionArgs;
+pub(crate) use self::manifests::*;
+pub(crate) use self::on_cluster::*;
 use crate::duration;
 use crate::style::Color;
 
@@ -23,7 +30,13 @@ use crate::style::Color;
   jobset up                             a one-machine cluster for kubectl
   jobset validate training.yaml         what is wrong with a manifest
   jobset render training.yaml           the Jobs that would be made of it
+  jobset list                           JobSets on a cluster
+  jobset explain training               why one is as it is
+  jobset logs training --follow         the logs of all its Pods
+  jobset init torchrun                  a commented manifest to begin with
   jobset completion bash > ~/.local/share/bash-completion/completions/jobset
+
+Under the name kubectl-jobset on PATH the command is also `kubectl jobset`.
 
 Exit codes: 0 completed, 1 failed, 2 bad input or usage, 124 timed out, 130 interrupted."
 )]
@@ -62,7 +75,12 @@ Exit codes: 0 completed, 1 failed, 2 bad input or usage, 124 timed out, 130 inte
   jobset up --kubeconfig ./kubeconfig &
   KUBECONFIG=./kubeconfig kubectl apply --server-side -f training.yaml
   jobset up --data-dir ~/.local/share/jobset     keeps its objects over restarts
-  jobset up --nodes 8 --topology rack=2")]
+  jobset up --nodes 8 --topology rack=2
+
+The line it prints makes kubectl and the commands of jobset itself use it: in another terminal, after
+that line, `jobset list` and `jobset logs NAME` are about this cluster.
+
+Exit codes: 0 interrupted, 1 it cannot be started, 2 bad usage.")]
     Up(UpArgs),
     /// Check manifest files without a cluster
     #[command(after_help = "Examples:
@@ -98,15 +116,35 @@ server is asked with a dry run; it has the last word. Nothing is changed.
 Exit codes: 0 done; with --diff 0 no difference, 1 differences. 2 a file is wrong, an edit is
 forbidden, or the cluster cannot be asked.")]
     Render(RenderArgs),
+    #[command(flatten)]
+    OnCluster(ClusterCommand),
+    /// Write a commented manifest to begin with
+    #[command(after_help = manifests::INIT_HELP)]
+    Init(InitArgs),
+    /// Print the manifests of the operator, or apply them to a cluster
+    #[command(after_help = manifests::INSTALL_HELP)]
+    Install(InstallArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:
   jobset completion bash > ~/.local/share/bash-completion/completions/jobset
   jobset completion zsh  > \"${fpath[1]}/_jobset\"
-  jobset completion fish > ~/.config/fish/completions/jobset.fish")]
+  jobset completion fish > ~/.config/fish/completions/jobset.fish
+
+The script asks this command what fits. Names of JobSets, of their replicated jobs, of namespaces and of
+contexts are those that are there at that moment. Write it anew after an update of the command.
+
+Exit codes: 0 printed, 2 bad usage.")]
     Completion {
         /// The shell
         shell: Shell,
     },
+    /// Print the manual page, or write the pages of all commands
+    #[command(after_help = "Examples:
+  jobset man | man -l -
+  jobset man --directory ~/.local/share/man/man1
+
+Exit codes: 0 done, 1 the files cannot be written, 2 bad usage.")]
+    Man(ManArgs),
 }
 
 /// What the one-machine cluster is made of.

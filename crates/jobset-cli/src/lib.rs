@@ -6,24 +6,31 @@
 
 pub mod admission;
 mod args;
+mod cluster;
+mod commands;
+mod completion;
 mod duration;
 mod engine;
 mod exit;
+mod init;
+mod install;
 mod kinds;
+mod man;
 mod manifest;
+mod output;
 #[cfg(test)]
 mod placement_tests;
+mod program;
 mod render;
 mod run;
 mod style;
 mod up;
 mod validate;
+mod view;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
-
-use crate::args::{Cli, Command};
+use crate::args::Command;
 use crate::exit::Exit;
 
 /// What `jobset validate` says about a file with this text, line by line: errors, warnings, and
@@ -35,7 +42,7 @@ use crate::exit::Exit;
 /// ```
 #[must_use]
 pub fn check_manifest(name: &str, bytes: &[u8]) -> Vec<String> {
-    let found = manifest::inspect_bytes(name, bytes.to_vec());
+    let found = manifest::inspect_bytes(name, bytes.to_vec(), manifest::Checks::default());
     let lines = |head: &'static str, problems: Vec<manifest::Problem>| {
         problems
             .into_iter()
@@ -62,7 +69,8 @@ pub fn main() -> ExitCode {
     {
         return jobset_local::launcher::main(arguments);
     }
-    let cli = match Cli::try_parse() {
+    completion::answer_shell();
+    let cli = match program::parse() {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() {
@@ -82,15 +90,11 @@ pub fn main() -> ExitCode {
         Command::Up(args) => up::main(&args),
         Command::Validate(args) => validate::main(&args),
         Command::Render(args) => render::main(&args),
-        Command::Completion { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "jobset",
-                &mut std::io::stdout().lock(),
-            );
-            Ok(Exit::Completed)
-        }
+        Command::OnCluster(command) => commands::main(&command),
+        Command::Init(args) => init::main(&args),
+        Command::Install(args) => install::main(&args),
+        Command::Completion { shell } => completion::main(shell),
+        Command::Man(args) => man::main(&args),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -62,6 +62,17 @@ pub(crate) fn paint(text: &str, code: &str, colored: bool) -> String {
     }
 }
 
+/// The colour of a word that is a state, if it has one.
+pub(crate) fn state_color(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "Completed" | "Succeeded" => "32",
+        "Failed" | "Deleted" | "Failing" | "Error" | "Warning" | "CrashLoopBackOff"
+        | "OOMKilled" => "31",
+        "Suspended" | "Terminating" | "Restarting" | "Gone" => "33",
+        _ => return None,
+    })
+}
+
 /// Something went wrong (standard error).
 pub(crate) fn error(text: &str) -> String {
     paint(text, "1;31", enabled())

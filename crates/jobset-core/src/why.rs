@@ -55,6 +55,12 @@ pub struct Culprit {
     pub container: Option<String>,
     /// How it ended.
     pub ending: String,
+    /// When it ended, if that is known.
+    pub time: Option<Timestamp>,
+    /// The container's exit code.
+    pub exit_code: Option<i32>,
+    /// Whether the container has been started again since: its log is that of the run before.
+    pub restarted: bool,
 }
 
 impl fmt::Display for Culprit {
@@ -76,40 +82,54 @@ impl Culprit {
     #[must_use]
     pub fn first_of(pods: &[Pod]) -> Option<Self> {
         let containers = pods.iter().flat_map(failures);
-        let first = containers.min_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.pod.cmp(&y.pod)));
-        first.map(|(_, culprit)| culprit).or_else(|| {
+        let first = containers.min_by(|x, y| {
+            let order = |culprit: &Self| (culprit.time.is_none(), culprit.time);
+            order(x).cmp(&order(y)).then_with(|| x.pod.cmp(&y.pod))
+        });
+        first.or_else(|| {
             let mut failed: Vec<_> = pods.iter().filter_map(failed_as_a_whole).collect();
             failed.sort_by(|a, b| a.pod.cmp(&b.pod));
             failed.into_iter().next()
         })
     }
+
+    /// Every container of a Pod that failed, or else the Pod if it failed as a whole.
+    #[must_use]
+    pub fn all_of(pod: &Pod) -> Vec<Self> {
+        let mut all: Vec<Self> = failures(pod).collect();
+        if all.is_empty() {
+            all.extend(failed_as_a_whole(pod));
+        }
+        all
+    }
 }
 
-/// Containers of a Pod that ended badly, with the time; the time of none sorts last.
-fn failures(pod: &Pod) -> impl Iterator<Item = ((bool, Option<Timestamp>), Culprit)> + '_ {
+/// Containers of a Pod that ended badly.
+fn failures(pod: &Pod) -> impl Iterator<Item = Culprit> + '_ {
     let status = pod.status.iter();
     let containers = status.flat_map(|status| {
         let init = status.init_container_statuses.iter().flatten();
         init.chain(status.container_statuses.iter().flatten())
     });
     containers.filter_map(move |container| {
-        let end = bad_end(container)?;
-        let time = end.finished_at.as_ref().map(|time| time.0);
-        let culprit = Culprit {
+        let (restarted, end) = bad_end(container)?;
+        Some(Culprit {
             container: Some(container.name.clone()),
             ending: ending(end),
+            time: end.finished_at.as_ref().map(|time| time.0),
+            exit_code: Some(end.exit_code),
+            restarted,
             ..of(pod)
-        };
-        Some(((time.is_none(), time), culprit))
+        })
     })
 }
 
-/// How the container failed, now or before its last restart.
-fn bad_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
-    let ends = [&container.last_state, &container.state];
+/// How the container failed, before its last restart (`true`) or now.
+fn bad_end(container: &ContainerStatus) -> Option<(bool, &ContainerStateTerminated)> {
+    let ends = [(true, &container.last_state), (false, &container.state)];
     ends.into_iter()
-        .filter_map(|state| state.as_ref()?.terminated.as_ref())
-        .find(|end| end.exit_code != 0 || end.signal.is_some_and(|signal| signal != 0))
+        .filter_map(|(restarted, state)| Some((restarted, state.as_ref()?.terminated.as_ref()?)))
+        .find(|(_, end)| end.exit_code != 0 || end.signal.is_some_and(|signal| signal != 0))
 }
 
 fn ending(end: &ContainerStateTerminated) -> String {

@@ -138,6 +138,29 @@ fn overlays_hold_exactly_these_objects() {
     }
 }
 
+/// What `jobset install` prints is what the overlays render.
+#[test]
+fn the_files_of_the_command_are_up_to_date() {
+    for overlay in EMBEDDED {
+        let text = match render(overlay) {
+            Ok(text) => text,
+            Err(error) if error.to_string() == "cannot start kubectl" => {
+                eprintln!("SKIPPED: there is no kubectl on PATH");
+                return;
+            }
+            Err(error) => panic!("{error:#}"),
+        };
+        let there = fs::read_to_string(embedded_path(overlay)).unwrap_or_default();
+        assert!(
+            there == without_schema(&text),
+            "{overlay}.yaml is out of date: run `cargo xtask manifests --embed`"
+        );
+        let names = |text: &str| names(&strict::documents(text));
+        assert_eq!(names(&there), names(&text), "{overlay}");
+        assert!(there.len() < 64 * 1024, "{overlay}: a schema is left in it");
+    }
+}
+
 #[test]
 fn every_object_is_one_that_an_api_server_knows() {
     let mut skipped = BTreeMap::new();

@@ -50,8 +50,8 @@ pub(crate) fn inspect(files: &[PathBuf], checks: Checks) -> Inspection {
 }
 
 /// Checks the content of one file.
-pub(crate) fn inspect_bytes(name: &str, bytes: Vec<u8>) -> Inspection {
-    let mut inspection = Inspection::new(Checks::default());
+pub(crate) fn inspect_bytes(name: &str, bytes: Vec<u8>, checks: Checks) -> Inspection {
+    let mut inspection = Inspection::new(checks);
     let source = source::from_bytes(name.to_owned(), bytes);
     inspection.take_in(source);
     inspection

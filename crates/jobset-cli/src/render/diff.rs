@@ -10,17 +10,20 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::compare::{self, Change, Comparison, Surroundings, Verdict};
 use super::lines;
-use crate::args::{RenderArgs, RenderOutput};
+use crate::args::{ConnectionArgs, RenderArgs, RenderOutput};
+use crate::cluster::{self, Connection};
 use crate::engine;
 use crate::exit::Exit;
 use crate::manifest::Document;
 use crate::style;
+
+/// How often the server is asked again because the object has changed meanwhile.
+const CONFLICTS: usize = 5;
 
 /// What the server says to the edit, asked with a dry run.
 enum Answer {
@@ -45,7 +48,12 @@ struct Report {
 /// Compares all JobSets with the cluster's.
 pub(super) fn main(args: &RenderArgs, documents: &[Document]) -> anyhow::Result<Exit> {
     engine::block_on(async {
-        let (client, namespace) = connect(args).await?;
+        let connection = ConnectionArgs {
+            kubeconfig: args.kubeconfig.clone(),
+            context: args.context.clone(),
+            namespace: args.namespace.clone(),
+        };
+        let Connection { client, namespace } = cluster::connect(&connection).await?;
         let mut reports = Vec::new();
         for document in documents {
             let report = Report::of(&client, &namespace, document, args).await;
@@ -60,36 +68,6 @@ pub(super) fn main(args: &RenderArgs, documents: &[Document]) -> anyhow::Result<
             Exit::Completed
         })
     })
-}
-
-/// A client for the cluster, found as kubectl finds it, and the namespace to use.
-async fn connect(args: &RenderArgs) -> anyhow::Result<(Client, String)> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let options = KubeConfigOptions {
-        context: args.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let config = match &args.kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path)
-                .with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
-            Config::from_custom_kubeconfig(file, &options).await
-        }
-        None if args.context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
-            return Ok(finish(Config::infer().await?, args)?);
-        }
-        None => Config::from_kubeconfig(&options).await,
-    };
-    let config = config.context("cannot find the cluster: no usable kubeconfig")?;
-    Ok(finish(config, args)?)
-}
-
-fn finish(config: Config, args: &RenderArgs) -> kube::Result<(Client, String)> {
-    let namespace = args
-        .namespace
-        .clone()
-        .unwrap_or_else(|| config.default_namespace.clone());
-    Ok((Client::try_from(config)?, namespace))
 }
 
 impl Report {
@@ -141,8 +119,17 @@ impl Report {
             return Ok(report);
         }
         report.diff = lines::unified(&shown(&live)?, &shown(&new)?);
-        let object: DynamicObject = serde_json::from_value(new.clone())?;
-        report.answer = Some(Answer::to(api.replace(&report.name, &dry, &object).await));
+        let mut object: DynamicObject = serde_json::from_value(new.clone())?;
+        let mut answer = api.replace(&report.name, &dry, &object).await;
+        // The status of a running JobSet may change between reading and asking, any number of times.
+        for _ in 0..CONFLICTS {
+            if !matches!(&answer, Err(kube::Error::Api(status)) if status.code == 409) {
+                break;
+            }
+            object.metadata.resource_version = api.get(&report.name).await?.resource_version();
+            answer = api.replace(&report.name, &dry, &object).await;
+        }
+        report.answer = Some(Answer::to(answer));
         if !report.is_refused() {
             let (live, new): (JobSet, JobSet) =
                 (serde_json::from_value(live)?, serde_json::from_value(new)?);

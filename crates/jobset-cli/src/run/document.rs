@@ -41,6 +41,8 @@ struct JobSetResult {
     replicated_jobs: Vec<RoleResult>,
     first_failed_job: Option<String>,
     first_failure: Option<FailureResult>,
+    /// What the failure policy decided, as the events say it, oldest first.
+    decisions: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +62,7 @@ struct RoleResult {
 struct FailureResult {
     job: String,
     pod: String,
+    node: Option<String>,
     container: String,
     restart_attempt: i32,
     exit_code: Option<i32>,
@@ -152,6 +155,7 @@ fn jobset(set: &Set) -> JobSetResult {
         replicated_jobs: set.roles.iter().map(role).collect(),
         first_failed_job: set.first_failed_job(),
         first_failure: set.first_failure().map(failure),
+        decisions: set.decisions.clone(),
     }
 }
 
@@ -171,6 +175,7 @@ fn failure(failure: &PodFailure) -> FailureResult {
     FailureResult {
         job: failure.job.clone(),
         pod: failure.pod.clone(),
+        node: failure.node.clone(),
         container: failure.container.clone(),
         restart_attempt: failure.attempt,
         exit_code: failure.exit_code,

@@ -31,6 +31,9 @@ use crate::style;
 /// How often the live lines are redrawn, at most.
 const REDRAW: Duration = Duration::from_millis(100);
 
+/// How long the explanation of a failure waits for the controller's own words, at most.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Runs the JobSets of the files until all of them have finished.
 pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
     let start = Instant::now();
@@ -167,23 +170,15 @@ impl Session {
     fn begin(&mut self, jobsets: &[JobSet]) {
         self.times.created = self.start.elapsed();
         self.model = Model::new(jobsets);
-        let digits = |number: i32| number.max(1).ilog10() as usize + 1;
         self.label_width = jobsets
             .iter()
-            .flat_map(|jobset| {
+            .map(|jobset| {
                 let prefix = if jobsets.len() > 1 {
                     jobset.name().len() + 1
                 } else {
                     0
                 };
-                jobset.spec.replicated_jobs.iter().map(move |role| {
-                    let completions = role.template.completions().unwrap_or(1);
-                    prefix
-                        + role.name.len()
-                        + digits(role.replicas() - 1)
-                        + digits(completions - 1)
-                        + 2
-                })
+                prefix + crate::view::label_width(jobset, None)
             })
             .max()
             .unwrap_or(0)
@@ -197,6 +192,7 @@ impl Session {
         loop {
             tokio::select! {
                 Some(change) = self.changes.next() => {
+                    self.print_waiting_logs();
                     self.model.apply(change, self.start.elapsed());
                     self.say_notices();
                 }
@@ -204,7 +200,23 @@ impl Session {
                 _ = redraw.tick(), if self.printer.is_live() => self.draw(),
             }
             if self.model.finished() {
+                // The event that tells of the last decision follows the status.
+                let told = tokio::time::timeout(LAST_WORDS, self.await_decisions());
+                if told.await.is_err() {
+                    tracing::debug!("no event tells of the last decision");
+                }
                 return self.verdict();
+            }
+        }
+    }
+
+    async fn await_decisions(&mut self) {
+        while self.model.waits_for_decision() {
+            tokio::select! {
+                Some(change) = self.changes.next() => {
+                    self.model.apply(change, self.start.elapsed());
+                }
+                Some(line) = self.logs.recv() => self.print_logs(line),
             }
         }
     }
@@ -264,6 +276,17 @@ impl Session {
             Printer::err(&text);
         } else {
             self.printer.out(&text);
+        }
+    }
+
+    /// Prints what was printed before a change, so that the last words of a container are known when
+    /// the change says that it has failed. Bounded, for a flood never ends.
+    fn print_waiting_logs(&mut self) {
+        for _ in 0..self.logs.len() {
+            match self.logs.try_recv() {
+                Ok(line) => self.print_logs(line),
+                Err(_) => break,
+            }
         }
     }
 

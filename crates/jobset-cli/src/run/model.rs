@@ -9,10 +9,12 @@ use std::time::Duration;
 use jobset_api::constants as keys;
 use jobset_api::{JobSet, JobSetStatus, conditions};
 use jobset_controller::admission::TRANSIENT;
+use jobset_core::why;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 
-use super::watch::{Change, SlimJob, SlimPod, label};
+use super::watch::{Change, SlimJob, SlimPod};
+use crate::view::{PodPlace, label};
 
 /// Log lines remembered of each Pod.
 const REMEMBERED_LINES: usize = 10;
@@ -76,6 +78,8 @@ pub(super) struct Set {
     pub(super) status: JobSetStatus,
     pub(super) ending: Option<Ending>,
     pub(super) failures: Vec<PodFailure>,
+    /// What the failure policy decided, in the words of the controller, oldest first.
+    pub(super) decisions: Vec<String>,
     /// Jobs there are now.
     jobs: HashSet<String>,
     /// Time from the start of the run until all Jobs were first there, were first ready or done,
@@ -101,6 +105,7 @@ pub(super) struct Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PodFailure {
     pub(super) pod: String,
+    pub(super) node: Option<String>,
     pub(super) job: String,
     pub(super) container: String,
     pub(super) attempt: i32,
@@ -137,6 +142,7 @@ impl Model {
                     status: JobSetStatus::default(),
                     ending: None,
                     failures: Vec::new(),
+                    decisions: Vec::new(),
                     jobs: HashSet::new(),
                     all_created: None,
                     all_ready: None,
@@ -295,23 +301,18 @@ impl Model {
             return;
         };
         let key = key(pod);
-        let role = label(pod, keys::REPLICATED_JOB_NAME_KEY);
         let known = self.pods.entry(key.clone()).or_insert_with(|| {
             let set = &self.sets[index];
-            let job = label(pod, "batch.kubernetes.io/job-name").to_owned();
-            let completion = pod
-                .annotations()
-                .get(keys::JOB_COMPLETION_INDEX_KEY)
-                .map_or("0", String::as_str);
+            let place = PodPlace::of(pod);
             Pod {
                 set: index,
                 role: set
                     .roles
                     .iter()
-                    .position(|known| known.name == role)
+                    .position(|known| known.name == place.role)
                     .unwrap_or_default(),
-                short_name: format!("{role}-{}-{completion}", label(pod, keys::JOB_INDEX_KEY)),
-                job,
+                short_name: place.short_name(),
+                job: place.job,
             }
         });
         let short_name = known.short_name.clone();
@@ -325,6 +326,10 @@ impl Model {
         let (Some(reason), Some(note)) = (&event.reason, &event.note) else {
             return;
         };
+        if reason == why::EVENT_REASON {
+            self.decided(event, note);
+            return;
+        }
         // With exclusive placement Pods wait for each other. What keeps the first of them from
         // being placed is told about that one.
         if reason == "FailedCreate" && note.contains(TRANSIENT) {
@@ -349,6 +354,36 @@ impl Model {
             warning: true,
             text: format!("{}: {reason}: {note}{text}", regarding.unwrap_or_default()),
         });
+    }
+
+    /// Remembers a decision, once: a watch that begins anew tells it again.
+    fn decided(&mut self, event: &Event, note: &str) {
+        let Some(about) = &event.regarding else {
+            return;
+        };
+        let set = self
+            .sets
+            .iter_mut()
+            .find(|set| about.uid.as_deref() == Some(&set.uid));
+        if let Some(set) = set
+            && !set.decisions.iter().any(|known| known == note)
+        {
+            set.decisions.push(note.to_owned());
+        }
+    }
+
+    /// Whether a JobSet has failed by a decision that has not been told yet: the event follows the
+    /// status.
+    pub(super) fn waits_for_decision(&self) -> bool {
+        self.sets.iter().any(|set| {
+            let told = format!("attempt {},", set.status.restarts);
+            set.ending == Some(Ending::Failed)
+                && set.first_failed_job().is_some()
+                && !set
+                    .decisions
+                    .iter()
+                    .any(|decision| decision.starts_with(&told))
+        })
     }
 
     /// Says what keeps a Pod from running, once.
@@ -397,6 +432,7 @@ impl Model {
             .parse()
             .unwrap_or_default();
         let name = pod.name_any();
+        let node = &pod.spec.node_name;
         let mut found: Vec<(String, PodFailure)> = Vec::new();
         let containers = status
             .init_container_statuses
@@ -418,6 +454,7 @@ impl Model {
                         format!("{name}/{}/{run}", container.name),
                         PodFailure {
                             pod: name.clone(),
+                            node: node.clone(),
                             job: job.to_owned(),
                             container: container.name.clone(),
                             attempt,
@@ -440,6 +477,7 @@ impl Model {
                 name.clone(),
                 PodFailure {
                     pod: name.clone(),
+                    node: node.clone(),
                     job: job.to_owned(),
                     container: String::new(),
                     attempt,
@@ -529,9 +567,7 @@ impl Set {
 
     /// The Job that the failure policy acted upon last, as the condition's message names it.
     pub(super) fn first_failed_job(&self) -> Option<String> {
-        let (_, message) = self.verdict();
-        let (_, tail) = message.rsplit_once("(first failed job: ")?;
-        Some(tail.strip_suffix(')')?.to_owned())
+        keys::messages::first_failed_job(&self.verdict().1).map(str::to_owned)
     }
 
     /// The failure that explains the end: the first one of the first failed Job in the last
@@ -584,7 +620,7 @@ mod tests {
                 },
                 "annotations": {"batch.kubernetes.io/job-completion-index": "0"},
             },
-            "spec": {},
+            "spec": {"nodeName": "node-0"},
             "status": status,
         });
         Change::Pod(Box::new(serde_json::from_value(pod).unwrap()))
@@ -610,10 +646,22 @@ mod tests {
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         }]}));
         model.apply(Change::JobSet(Box::new(failed)), Duration::from_secs(3));
-        assert!(model.finished());
+        assert!(model.finished() && model.waits_for_decision());
+        for _ in 0..2 {
+            let event = json!({
+                "metadata": {"name": "e"}, "eventTime": null, "type": "Warning",
+                "reason": "FailurePolicyDecision", "note": "attempt 0, rule: none matched",
+                "regarding": {"kind": "JobSet", "name": "js", "uid": "u"},
+            });
+            let event = serde_json::from_value(event).unwrap();
+            model.apply(Change::Warning(Box::new(event)), Duration::ZERO);
+        }
+        assert!(!model.waits_for_decision());
+        assert_eq!(model.sets[0].decisions.len(), 1, "a decision is told once");
         let failure = model.sets[0].first_failure().unwrap();
         assert_eq!(failure.exit_code, Some(137));
         assert_eq!(failure.signal, Some(9));
+        assert_eq!(failure.node.as_deref(), Some("node-0"));
         assert_eq!(failure.last_lines.len(), REMEMBERED_LINES);
         assert_eq!(failure.last_lines.last().unwrap(), "line 29");
         assert_eq!(

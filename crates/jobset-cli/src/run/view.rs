@@ -9,6 +9,9 @@ use crate::style::paint;
 /// More live lines than this would push the logs off the screen.
 const LIVE_LINES: usize = 12;
 
+/// Decisions that are shown, the last ones: a JobSet may restart hundreds of times.
+const DECISIONS: usize = 10;
+
 /// What is shown below the logs while the run goes on.
 pub(super) fn live(model: &Model, elapsed: Duration, width: usize, colored: bool) -> Vec<String> {
     let names = model
@@ -82,19 +85,8 @@ fn state(set: &Set) -> &'static str {
 
 /// The table at the end.
 pub(super) fn summary(model: &Model, colored: bool) -> String {
-    let mut rows = vec![
-        [
-            "JOBSET",
-            "ROLE",
-            "JOBS",
-            "SUCCEEDED",
-            "FAILED",
-            "RESTARTS",
-            "TIME",
-            "RESULT",
-        ]
-        .map(str::to_owned),
-    ];
+    let head = "JOBSET ROLE JOBS SUCCEEDED FAILED RESTARTS TIME RESULT";
+    let mut rows: Vec<Vec<String>> = vec![head.split(' ').map(str::to_owned).collect()];
     for set in &model.sets {
         let time = set.finished.map(show).unwrap_or_default();
         let mut head = Some((set.name.clone(), set.status.restarts, time, state(set)));
@@ -111,7 +103,7 @@ pub(super) fn summary(model: &Model, colored: bool) -> String {
                 }
                 None => Default::default(),
             };
-            rows.push([
+            rows.push(vec![
                 name,
                 role.name.clone(),
                 role.replicas.to_string(),
@@ -123,30 +115,7 @@ pub(super) fn summary(model: &Model, colored: bool) -> String {
             ]);
         }
     }
-    let mut widths = [0; 8];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let line: Vec<String> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| {
-                let padded = format!("{cell:width$}");
-                match cell.as_str() {
-                    "Completed" => paint(&padded, "32", colored),
-                    "Failed" | "Deleted" => paint(&padded, "31", colored),
-                    _ => padded,
-                }
-            })
-            .collect();
-        text.push_str(line.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+    crate::view::table(&rows, colored)
 }
 
 /// Why a JobSet did not complete.
@@ -165,7 +134,11 @@ pub(super) fn explanation(set: &Set, colored: bool) -> String {
         text.push_str(&format!("  first failed job  {job}\n"));
     }
     if let Some(failure) = set.first_failure() {
+        text.push_str(&format!("  attempt           {}\n", failure.attempt));
         text.push_str(&format!("  pod               {}\n", failure.pod));
+        if let Some(node) = &failure.node {
+            text.push_str(&format!("  node              {node}\n"));
+        }
         if !failure.container.is_empty() {
             text.push_str(&format!("  container         {}\n", failure.container));
         }
@@ -181,6 +154,16 @@ pub(super) fn explanation(set: &Set, colored: bool) -> String {
             for line in &failure.last_lines {
                 text.push_str(&format!("    {line}\n"));
             }
+        }
+    }
+    if !set.decisions.is_empty() {
+        text.push_str("  decisions of the failure policy\n");
+        let hidden = set.decisions.len().saturating_sub(DECISIONS);
+        if hidden > 0 {
+            text.push_str(&format!("    … {hidden} earlier ones\n"));
+        }
+        for decision in &set.decisions[hidden..] {
+            text.push_str(&format!("    {decision}\n"));
         }
     }
     text

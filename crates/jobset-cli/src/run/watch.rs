@@ -7,7 +7,7 @@ use jobset_api::constants as keys;
 use k8s_openapi::api::events::v1::Event as ClusterEvent;
 use kube::core::{ApiResource, Object};
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use serde::Deserialize;
 
 /// What of a Job's spec is shown.
@@ -23,7 +23,10 @@ pub(super) type SlimJob = Object<JobSpec, JobStatus>;
 
 /// What of a Pod's spec is shown.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct PodSpec {}
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodSpec {
+    pub(super) node_name: Option<String>,
+}
 
 /// What of a Pod's status is shown.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -143,9 +146,4 @@ where
             })
         })
         .boxed()
-}
-
-/// A label's value, or nothing.
-pub(super) fn label<'a>(object: &'a impl kube::Resource, key: &str) -> &'a str {
-    object.labels().get(key).map_or("", String::as_str)
 }

@@ -4,9 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod bad_input;
+mod changing;
 mod examples;
+mod golden;
+mod help;
 mod in_place;
 mod leftovers;
+mod looking;
+mod manifests;
 mod outcomes;
 mod processes;
 mod real_kubectl;

@@ -46,6 +46,8 @@ fn failure_is_one_and_explained() {
         "FailedJobs",
         "broken-one-0",
         "exit code 7",
+        "node              node-0",
+        "attempt 0, rule: none matched, action: the JobSet fails",
         "line 3",
         "the end",
     ] {
@@ -79,6 +81,8 @@ fn json_is_one_document_with_the_first_failure() {
     assert_eq!(failure["job"], "broken-one-0");
     assert_eq!(failure["container"], "main");
     assert_eq!(failure["exitCode"], 7);
+    assert_eq!(failure["node"], "node-0");
+    assert_eq!(set["decisions"].as_array().map(Vec::len), Some(1));
     assert_eq!(failure["lastLogLines"], json!(["gone"]));
     assert!(document["api"]["requests"]["create jobs"].as_u64() >= Some(1));
     assert_eq!(

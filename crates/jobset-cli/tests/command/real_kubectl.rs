@@ -181,6 +181,40 @@ fn a_kept_cluster_can_be_looked_at() {
 }
 
 #[test]
+fn the_command_is_a_plugin_of_kubectl() {
+    let place = Place::new();
+    let config = place.path("kubeconfig");
+    let Some(kubectl) = Kubectl::find(&place, &config) else {
+        return;
+    };
+    let mut running = place.start(&["up", "--kubeconfig", "kubeconfig"]);
+    running.wait_for("export KUBECONFIG=");
+    let manifest = jobset("js", &[("one", "true")], &json!({"suspend": true}));
+    let manifest = place.write("js.json", manifest.to_string());
+    kubectl.ok(&["apply", "-f", manifest.to_str().unwrap()]);
+    let plugins = place.path("plugins");
+    fs::create_dir(&plugins).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_jobset"), plugins.join("kubectl-jobset"))
+        .unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let run = |arguments: &[&str]| {
+        let mut command = kubectl.command(arguments);
+        command.env("PATH", format!("{}:{path}", plugins.display()));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(run(&["jobset", "list"]).contains("js"));
+    assert!(run(&["jobset", "explain", "--help"]).contains("Usage: kubectl jobset explain"));
+    // Like any other change, this one leaves its mark.
+    run(&["jobset", "resume", "js"]);
+    let fields = run(&["get", "jobset", "js", "--show-managed-fields", "-o", "yaml"]);
+    assert!(fields.contains("manager: jobset"), "{fields}");
+    running.signal(Signal::SIGINT);
+    running.wait().expect_code(0);
+}
+
+#[test]
 fn objects_survive_with_a_data_directory() {
     let place = Place::new();
     let Some(mut kubectl) = Kubectl::find(&place, Path::new("")) else {

@@ -77,6 +77,8 @@ impl Place {
             .env("TMPDIR", self.temporary.path())
             .env_remove("NO_COLOR")
             .env_remove("JOBSET_LOG")
+            .env_remove("KUBECONFIG")
+            .env_remove("KUBERNETES_SERVICE_HOST")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -189,6 +191,129 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A cluster with JobSets in it that other commands talk to. It ends when this is dropped.
+pub(crate) struct Cluster {
+    place: Place,
+    _running: Running,
+}
+
+impl Cluster {
+    /// Runs these JobSets with `jobset run --keep` and what else is given.
+    pub(crate) fn of(jobsets: &[Value], more: &[&str]) -> Self {
+        let place = Place::new();
+        let manifests: Vec<String> = jobsets.iter().map(Value::to_string).collect();
+        place.write("jobsets.yaml", manifests.join("\n---\n"));
+        let mut arguments = vec![
+            "run",
+            "jobsets.yaml",
+            "--keep",
+            "--kubeconfig",
+            "kubeconfig",
+        ];
+        arguments.extend(more);
+        let running = place.start(&arguments);
+        let cluster = Self {
+            place,
+            _running: running,
+        };
+        let count = jobsets.len();
+        cluster.until(&["list", "-o", "json"], |ended| {
+            let list = serde_json::from_str::<Value>(&ended.stdout).unwrap_or_default();
+            list["jobsets"].as_array().map(Vec::len) == Some(count)
+        });
+        cluster
+    }
+
+    /// A command that finds this cluster.
+    pub(crate) fn command<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Command {
+        let mut command = self.place.command(arguments);
+        command.env("KUBECONFIG", "kubeconfig");
+        command
+    }
+
+    /// Starts a command that finds this cluster.
+    pub(crate) fn start<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Running {
+        Running::new(self.command(arguments).spawn().unwrap())
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Ended {
+        self.start(arguments).wait()
+    }
+
+    /// Sends a request to the API and returns the answer.
+    #[track_caller]
+    fn ask(&self, request: http::Request<Vec<u8>>) -> Value {
+        let config = kube::config::Kubeconfig::read_from(self.place.path("kubeconfig")).unwrap();
+        let options = kube::config::KubeConfigOptions::default();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let config = kube::Config::from_custom_kubeconfig(config, &options)
+                .await
+                .unwrap();
+            let client = kube::Client::try_from(config).unwrap();
+            client.request::<Value>(request).await.unwrap()
+        })
+    }
+
+    /// Reads an object.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        self.ask(http::Request::get(path).body(Vec::new()).unwrap())
+    }
+
+    /// Deletes an object.
+    pub(crate) fn delete(&self, path: &str) {
+        self.ask(http::Request::delete(path).body(Vec::new()).unwrap());
+    }
+
+    /// Creates an object in a collection.
+    pub(crate) fn create(&self, collection: &str, object: &Value) -> Value {
+        let request = http::Request::post(collection)
+            .header("content-type", "application/json")
+            .body(serde_json::to_vec(object).unwrap());
+        self.ask(request.unwrap())
+    }
+
+    /// Has the cluster serve a kind that other software brings along.
+    pub(crate) fn serve_kind(&self, group: &str, version: &str, kind: &str, plural: &str) {
+        let schema =
+            serde_json::json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let definition = serde_json::json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}"), "annotations": {
+                "api-approved.kubernetes.io": "unapproved, a test"}},
+            "spec": {
+                "group": group, "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
+                "versions": [{"name": version, "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": schema}}],
+            },
+        });
+        self.create(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            &definition,
+        );
+        let path = format!("apis/{group}/{version}");
+        assert!(
+            eventually(|| self.get("/apis").to_string().contains(group)),
+            "{path}"
+        );
+    }
+
+    /// Runs it again and again until its end is as wanted.
+    #[track_caller]
+    pub(crate) fn until(&self, arguments: &[&str], wanted: impl Fn(&Ended) -> bool) -> Ended {
+        let mut last = None;
+        let reached = eventually(|| wanted(last.insert(self.run(arguments))));
+        assert!(reached, "{arguments:?}: {last:#?}");
+        last.unwrap()
     }
 }
 

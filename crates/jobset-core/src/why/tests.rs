@@ -44,17 +44,19 @@ fn an_end_before_a_restart_counts() {
     container["lastState"]["terminated"]["reason"] = "OOMKilled".into();
     container["state"] = json!({ "running": {} });
     let list = pods(json!([pod("p", &[container])]));
-    assert_eq!(
-        Culprit::first_of(&list).unwrap().ending,
-        "exit code 1, OOMKilled"
-    );
+    let culprit = Culprit::first_of(&list).unwrap();
+    assert_eq!(culprit.ending, "exit code 1, OOMKilled");
+    assert_eq!((culprit.exit_code, culprit.restarted), (Some(1), true));
+    assert_eq!(Culprit::all_of(&list[0]), [culprit]);
 }
 
 #[test]
 fn a_pod_may_fail_as_a_whole_and_none_may_be_known() {
     let evicted = json!({ "metadata": { "name": "p" },
                           "status": { "phase": "Failed", "reason": "Evicted" } });
-    let culprit = Culprit::first_of(&pods(json!([evicted]))).unwrap();
+    let list = pods(json!([evicted]));
+    let culprit = Culprit::first_of(&list).unwrap();
+    assert_eq!(Culprit::all_of(&list[0]), std::slice::from_ref(&culprit));
     assert_eq!(culprit.to_string(), "pod p, Evicted");
     assert_eq!(Culprit::first_of(&[]), None);
     assert_eq!(Culprit::first_of(&pods(json!([{}]))), None);

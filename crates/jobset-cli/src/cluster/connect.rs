@@ -1,0 +1,66 @@
+//! Finding the cluster.
+
+use anyhow::Context as _;
+use k8s_openapi::NamespaceResourceScope;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, Resource};
+
+use crate::args::ConnectionArgs;
+
+/// A cluster and the namespace to look into.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+}
+
+impl Connection {
+    /// The objects of a kind in the namespace.
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}
+
+/// A client for the cluster, found as kubectl finds it, and the namespace to use.
+pub(crate) async fn connect(args: &ConnectionArgs) -> anyhow::Result<Connection> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let options = KubeConfigOptions {
+        context: args.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let config = match &args.kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path)
+                .with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
+            Config::from_custom_kubeconfig(file, &options).await
+        }
+        None if args.context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
+            return Ok(finish(Config::infer().await?, args)?);
+        }
+        None => Config::from_kubeconfig(&options).await,
+    };
+    let config = config.context("cannot find the cluster: no usable kubeconfig")?;
+    Ok(finish(config, args)?)
+}
+
+fn finish(config: Config, args: &ConnectionArgs) -> kube::Result<Connection> {
+    let namespace = args
+        .namespace
+        .clone()
+        .unwrap_or_else(|| config.default_namespace.clone());
+    Ok(Connection {
+        client: Client::try_from(config)?,
+        namespace,
+    })
+}
+
+/// An error of the client in the server's own words, if it has any.
+pub(crate) fn plain(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) => anyhow::anyhow!("{}", status.message.trim_end()),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,12 @@
+//! Talking to a cluster: connecting as kubectl does, and reading what the views are made of.
+
+mod connect;
+mod queues;
+mod read;
+
+pub(crate) use connect::{Connection, connect, plain};
+pub(crate) use queues::look_up_queues;
+pub(crate) use read::{all, jobset, last_lines, next_line, snapshot};
+
+/// Who the changes are by, for the record that the server keeps of it.
+pub(crate) const FIELD_MANAGER: &str = "jobset";
