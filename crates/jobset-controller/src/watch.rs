@@ -30,6 +30,9 @@ const PAUSE_CAP: Duration = Duration::from_secs(30);
 const START_OVER_AFTER: u32 = 8;
 /// A failure this long after the last one is the first of a new row.
 const FORGIVEN_AFTER: Duration = Duration::from_mins(1);
+/// Objects of a list that are asked for at once. A page is held in memory as text; Jobs that a
+/// queue or a service mesh has annotated reach ten kilobytes and more.
+const PAGE: u32 = 100;
 /// Longest silence in the middle of a list.
 const LIST_STALLED: Duration = Duration::from_mins(1);
 
@@ -106,7 +109,7 @@ impl<I> Follower<I> {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
         I: Cache<K>,
     {
-        let mut stream = pin!(watcher(api, config));
+        let mut stream = pin!(watcher(api, config.page_size(PAGE)));
         let mut listed = Vec::new();
         let mut listing = false;
         let shutdown = self.watches.shutdown.clone();
