@@ -30,7 +30,8 @@ pub struct ControllerOptions {
     /// Watch and manage this namespace only; `None`, the default, is the whole cluster.
     pub namespace: Option<String>,
     /// Most writes of children in flight, over all JobSets; at least one. The controller starts
-    /// with fewer and adapts to the server. Default 50.
+    /// with fewer and adapts to the server. Default 128: beside a Job controller that makes the Pods of
+    /// the same Jobs, fewer get too small a share of the server.
     pub max_in_flight: usize,
     /// Time limit for each single request; a write without an answer by then is looked up or
     /// repeated, never assumed. Default 30 s.
@@ -74,7 +75,7 @@ impl Default for ControllerOptions {
             clean_up_managed_elsewhere: false,
             pod_webhook: true,
             namespace: None,
-            max_in_flight: 50,
+            max_in_flight: 128,
             request_timeout: Duration::from_secs(30),
             status_interval: Duration::from_millis(500),
             confirmation_timeout: Duration::from_secs(10),
