@@ -1,4 +1,4 @@
-//! `docs/api.md`: the fields of a JobSet, the strings of its API and the feature gates.
+//! `docs/api.md`: the fields of a JobSet, and the feature gates.
 
 use std::fmt::Write as _;
 
