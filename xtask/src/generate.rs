@@ -6,7 +6,9 @@
 //! | `webhooks` | which requests are sent to the manager |
 //! | `policy` | the rules that hold without a webhook |
 //! | `kustomize`, `chart`, `reference` | how these look under `config/`, `charts/`, `docs/` |
+//! | `api` | how the types of `jobset-api` look under `docs/` |
 
+mod api;
 mod chart;
 mod kustomize;
 pub(crate) mod policy;
@@ -96,6 +98,7 @@ fn all() -> anyhow::Result<Vec<Generated>> {
     files.extend(kustomize::files()?);
     files.extend(chart::files()?);
     files.push(reference::file());
+    files.push(api::file(&crd)?);
     Ok(files)
 }
 

@@ -143,7 +143,7 @@ fn fingerprint(module: &Path) -> anyhow::Result<u32> {
 }
 
 /// The user's cache directory.
-fn cache() -> anyhow::Result<PathBuf> {
+pub(crate) fn cache() -> anyhow::Result<PathBuf> {
     let absolute = |name| {
         env::var_os(name)
             .map(PathBuf::from)

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod agent_policy_tests;
 mod bench;
+mod book;
 #[cfg(test)]
 mod cel;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod go;
 mod helm;
 mod kube;
 mod kubectl;
+mod links;
 mod manifests;
 #[cfg(test)]
 mod strict;
@@ -38,7 +40,7 @@ enum Command {
     ///
     /// These are the CustomResourceDefinition of JobSet for kustomize (config/), for Helm
     /// (charts/) and, as compact JSON, for the crate jobset-api itself; and roles, webhook
-    /// configurations and admission policies for kustomize, Helm and docs/rbac.md.
+    /// configurations and admission policies for kustomize, Helm and docs/rbac.md; and docs/api.md.
     #[command(after_help = "Examples:
   cargo xtask generate           write all files that are out of date
   cargo xtask generate --check   only say which are; exit code 1 if any is")]
@@ -102,6 +104,17 @@ enum Command {
   cargo xtask conformance
   cargo xtask conformance --filter restart --keep")]
     Conformance(conformance::Options),
+    /// Build the guide from docs/ into target/book/html.
+    ///
+    /// With the mdbook on PATH. If there is none, it is installed from crates.io, in a pinned
+    /// version, into the user's cache directory.
+    #[command(after_help = "Example:
+  cargo xtask book && xdg-open target/book/html/index.html")]
+    Book {
+        /// Only install mdbook if there is none, and print its path.
+        #[arg(long)]
+        install: bool,
+    },
     /// Measure what is written in docs/benchmarks.md.
     Bench {
         #[command(subcommand)]
@@ -125,6 +138,8 @@ fn main() -> ExitCode {
         Command::Manifests { output, .. } => manifests::run(&output),
         Command::Kube { command } => kube::run(&command),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Book { install: true } => book::install(),
+        Command::Book { .. } => book::run(),
         Command::Bench { command } => bench::run(&command),
     };
     match result {

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::io::Write as _;
-use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Ended, Place, repository};
+use crate::support::{Ended, Place, has, repository, said};
 
 fn run(place: &Place, example: &str) -> Ended {
     run_with(place, &[example], &[])
@@ -28,28 +26,6 @@ fn run_changed(place: &Place, example: &str, options: &[&str], from: &str, to: &
     let mut arguments = vec!["run", "-o", "json", "-"];
     arguments.extend(options);
     place.run_with_input(&arguments, &manifest.replace(from, to))
-}
-
-/// How often a Pod of this short name has said something.
-fn said(ended: &Ended, pod: &str, text: &str) -> usize {
-    let lines = ended.stderr.lines();
-    lines
-        .filter_map(|line| line.split_once('│'))
-        .filter(|(name, said)| name.trim_end() == pod && *said == format!(" {text}"))
-        .count()
-}
-
-/// Whether the machine has what an example needs; says so loudly if not.
-fn has(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    if !found {
-        // Written directly, because the test harness captures what the macros print.
-        let _ = writeln!(
-            std::io::stderr(),
-            "\n### {program} IS NOT INSTALLED: a test of the examples DID NOT RUN ###"
-        );
-    }
-    found
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod bad_input;
 mod changing;
 mod examples;
 mod golden;
+mod guide;
 mod help;
 mod in_place;
 mod leftovers;

@@ -281,6 +281,13 @@ impl Cluster {
         self.ask(request.unwrap())
     }
 
+    /// Changes an object by a JSON patch.
+    pub(crate) fn patch(&self, path: &str, patch: Vec<u8>) {
+        let request =
+            http::Request::patch(path).header("content-type", "application/json-patch+json");
+        self.ask(request.body(patch).unwrap());
+    }
+
     /// Has the cluster serve a kind that other software brings along.
     pub(crate) fn serve_kind(&self, group: &str, version: &str, kind: &str, plural: &str) {
         let schema =
@@ -397,4 +404,26 @@ pub(crate) fn jobset(name: &str, roles: &[(&str, &str)], spec: &Value) -> Value 
         manifest["spec"][key] = value.clone();
     }
     manifest
+}
+
+/// How often a Pod of this short name has said something.
+pub(crate) fn said(ended: &Ended, pod: &str, text: &str) -> usize {
+    let lines = ended.stderr.lines();
+    lines
+        .filter_map(|line| line.split_once('│'))
+        .filter(|(name, said)| name.trim_end() == pod && *said == format!(" {text}"))
+        .count()
+}
+
+/// Whether the machine has what an example needs; says so loudly if not.
+pub(crate) fn has(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        // Written directly, because the test harness captures what the macros print.
+        let _ = writeln!(
+            std::io::stderr(),
+            "\n### {program} IS NOT INSTALLED: a test of the examples DID NOT RUN ###"
+        );
+    }
+    found
 }
