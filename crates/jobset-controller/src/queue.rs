@@ -112,6 +112,13 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.wake.notify_one();
     }
 
+    /// Whether keys other than this one wait for somebody to take them.
+    pub(crate) fn others_wait(&self, key: &K) -> bool {
+        let state = lock(&self.state);
+        let mut waiting = state.live.iter().chain(&state.backlog);
+        waiting.any(|other| other != key)
+    }
+
     /// Queues `key` when `delay` has passed, unless it is started before then: whoever works on it
     /// decides anew when to come back. Of several delays the shortest wins.
     pub(crate) fn after(&self, key: &K, delay: Duration) {

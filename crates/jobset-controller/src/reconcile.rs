@@ -23,7 +23,7 @@ use crate::progress::{self, Progress};
 use crate::queue::{Lane, Queue};
 use crate::requests::{PatchKind, RequestError, Requests, Resource};
 use crate::stats::Stats;
-use crate::status::{Decision, decide};
+use crate::status::{Decision, Pace, decide};
 use crate::watched::{Identity as _, WatchedJob, WatchedJobSet};
 
 /// Decisions of one plan for which the Pods of the failed Job are listed.
@@ -54,6 +54,8 @@ pub(crate) struct Reconciler {
 pub(crate) struct Memory {
     /// When the status was last written.
     last_write: Option<Instant>,
+    /// Since when there has been a status to write.
+    status_wanted: Option<Instant>,
     /// Oddities that the log has been told of.
     warned: Vec<String>,
     /// How far it has come for the first time.
@@ -139,11 +141,26 @@ impl Reconciler {
                 self.clock.now(),
             );
         if let Some(status) = &settled.status {
-            let last_write = lock(&self.memory)
-                .get(key)
-                .and_then(|memory| memory.last_write);
             let now = Instant::now();
-            match decide(jobset, status, last_write, now, self.status_interval) {
+            let pace = {
+                let mut memory = lock(&self.memory);
+                let memory = memory.entry(key.clone()).or_default();
+                Pace {
+                    last_write: memory.last_write,
+                    wanted_since: *memory.status_wanted.get_or_insert(now),
+                    busy: self.queue.others_wait(key),
+                    now,
+                    interval: self.status_interval,
+                }
+            };
+            let decision = decide(jobset, status, pace);
+            if !matches!(decision, Decision::Later(_)) {
+                lock(&self.memory)
+                    .entry(key.clone())
+                    .or_default()
+                    .status_wanted = None;
+            }
+            match decision {
                 Decision::Nothing => {}
                 Decision::Later(wait) => again = shorter(again, Some(wait)),
                 Decision::Write(patch) => match self.write_status(key, jobset, &patch).await {

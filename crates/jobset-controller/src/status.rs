@@ -22,25 +22,43 @@ pub(crate) enum Decision {
     Write(Value),
 }
 
-/// Decides about `planned` for `jobset`, whose status was last written at `last_write`.
+/// Longest time that other JobSets' work goes first.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the pace of writing depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// When the status was last written.
+    pub(crate) last_write: Option<Instant>,
+    /// Since when there has been something to write.
+    pub(crate) wanted_since: Instant,
+    /// Whether other JobSets wait for a worker.
+    pub(crate) busy: bool,
+    pub(crate) now: Instant,
+    /// Shortest time between two writes of mere counts.
+    pub(crate) interval: Duration,
+}
+
+/// Decides about `planned` for `jobset`.
 ///
 /// During start-up every child changes the counts several times. Such changes are collected for
-/// `interval`; everything else (conditions, restarts, terminal state, the first status) is written
-/// at once. Nothing waits for the stored counts: plans use the computed ones.
-pub(crate) fn decide(
-    jobset: &JobSet,
-    planned: &JobSetStatus,
-    last_write: Option<Instant>,
-    now: Instant,
-    interval: Duration,
-) -> Decision {
+/// the interval, and while other JobSets wait they come after what those need, for some seconds:
+/// Jobs first, then numbers about them. Everything else (conditions, restarts, terminal state) is
+/// written at once. Nothing waits for the stored counts: plans use the computed ones.
+pub(crate) fn decide(jobset: &JobSet, planned: &JobSetStatus, pace: Pace) -> Decision {
     let Some(status) = difference(&value(jobset.status.as_ref()), &value(Some(planned))) else {
         return Decision::Nothing;
     };
-    if let (Some(stored), Some(last_write)) = (&jobset.status, last_write) {
-        let wait = interval.saturating_sub(now.saturating_duration_since(last_write));
-        if !wait.is_zero() && only_counts_differ(stored, planned) {
+    if only_counts_differ(jobset.status.as_ref(), planned) {
+        let since = |then: Instant| pace.now.saturating_duration_since(then);
+        let wait = pace.last_write.map_or(Duration::ZERO, |last| {
+            pace.interval.saturating_sub(since(last))
+        });
+        if !wait.is_zero() {
             return Decision::Later(wait);
+        }
+        if pace.busy && since(pace.wanted_since) < PATIENCE {
+            return Decision::Later(pace.interval);
         }
     }
     let mut metadata = Map::new();
@@ -51,8 +69,19 @@ pub(crate) fn decide(
     Decision::Write(json!({"metadata": metadata, "status": status}))
 }
 
-/// Whether the two differ in nothing but numbers of Jobs per state.
-fn only_counts_differ(stored: &JobSetStatus, planned: &JobSetStatus) -> bool {
+/// Whether the two differ in nothing but numbers of Jobs per state. The first status is about
+/// nothing else either if it says nothing but such numbers.
+fn only_counts_differ(stored: Option<&JobSetStatus>, planned: &JobSetStatus) -> bool {
+    let Some(stored) = stored else {
+        let mut rest = planned.clone();
+        let roles = std::mem::take(&mut rest.replicated_jobs_status);
+        let restarted = |counts: &i32| *counts != 0;
+        return rest == JobSetStatus::default()
+            && !roles.iter().any(|role| {
+                role.job_restarts.iter().any(restarted)
+                    || role.job_restarts_count_towards_max.iter().any(restarted)
+            });
+    };
     let (old, new) = (
         &stored.replicated_jobs_status,
         &planned.replicated_jobs_status,
@@ -138,6 +167,41 @@ mod tests {
         }
     }
 
+    fn quiet(last_write: Option<Instant>, now: Instant, interval: Duration) -> Pace {
+        Pace {
+            last_write,
+            wanted_since: now,
+            busy: false,
+            now,
+            interval,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_let_the_work_of_others_go_first_for_a_while() {
+        let busy = Pace {
+            busy: true,
+            ..quiet(None, Instant::now(), INTERVAL)
+        };
+        for stored in [None, Some(counts(1))] {
+            let stored = jobset(stored);
+            assert_eq!(decide(&stored, &counts(2), busy), Decision::Later(INTERVAL));
+            let now = busy.now + PATIENCE;
+            let decision = decide(&stored, &counts(2), Pace { now, ..busy });
+            assert!(matches!(decision, Decision::Write(_)), "{decision:?}");
+        }
+        let mut restarted = counts(2);
+        restarted.restarts = 1;
+        let mut job_restarted = counts(2);
+        job_restarted.replicated_jobs_status[0].job_restarts = vec![0, 1];
+        let mut completed = counts(2);
+        completed.conditions.push(condition());
+        for planned in [restarted, job_restarted, completed] {
+            let decision = decide(&jobset(None), &planned, busy);
+            assert!(matches!(decision, Decision::Write(_)), "{decision:?}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn counts_are_written_at_most_once_per_interval() {
         let stored = jobset(Some(counts(1)));
@@ -145,17 +209,17 @@ mod tests {
         tokio::time::advance(Duration::from_millis(200)).await;
         let at = Instant::now();
         assert_eq!(
-            decide(&stored, &counts(2), Some(last), at, INTERVAL),
+            decide(&stored, &counts(2), quiet(Some(last), at, INTERVAL)),
             Decision::Later(Duration::from_millis(300))
         );
         tokio::time::advance(Duration::from_millis(300)).await;
         let at = Instant::now();
         assert!(matches!(
-            decide(&stored, &counts(2), Some(last), at, INTERVAL),
+            decide(&stored, &counts(2), quiet(Some(last), at, INTERVAL)),
             Decision::Write(_)
         ));
         assert!(matches!(
-            decide(&stored, &counts(2), Some(at), at, Duration::ZERO),
+            decide(&stored, &counts(2), quiet(Some(at), at, Duration::ZERO)),
             Decision::Write(_)
         ));
     }
@@ -174,19 +238,19 @@ mod tests {
         renamed.replicated_jobs_status[0].name = "v".into();
         for planned in [restarted, completed, job_restarted, renamed] {
             assert!(matches!(
-                decide(&stored, &planned, Some(now), now, INTERVAL),
+                decide(&stored, &planned, quiet(Some(now), now, INTERVAL)),
                 Decision::Write(_)
             ));
         }
         assert!(
             matches!(
-                decide(&jobset(None), &counts(0), Some(now), now, INTERVAL),
+                decide(&jobset(None), &counts(0), quiet(None, now, INTERVAL)),
                 Decision::Write(_)
             ),
             "the first status"
         );
         assert_eq!(
-            decide(&stored, &counts(1), None, now, INTERVAL),
+            decide(&stored, &counts(1), quiet(None, now, INTERVAL)),
             Decision::Nothing
         );
     }
@@ -199,9 +263,7 @@ mod tests {
         let Decision::Write(patch) = decide(
             &jobset(Some(stored)),
             &counts(1),
-            None,
-            Instant::now(),
-            INTERVAL,
+            quiet(None, Instant::now(), INTERVAL),
         ) else {
             panic!("not written");
         };

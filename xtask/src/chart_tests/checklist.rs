@@ -174,7 +174,6 @@ fn configuration_file() {
             "apiVersion": "config.jobset.x-k8s.io/v1alpha1",
             "kind": "Configuration",
             "leaderElection": { "leaderElect": true },
-            "clientConnection": { "qps": 500, "burst": 500 },
             "internalCertManagement": {
                 "enable": true,
                 "webhookServiceName": "test-jobset-webhook-service",
@@ -185,12 +184,14 @@ fn configuration_file() {
     let changed = parse(&[
         "certManager.enable=true",
         "controller.leaderElection.enable=false",
+        "controller.clientConnection.qps=7",
         r#"controller.featureGates={"InPlaceRestart":true}"#,
     ])
     .unwrap();
     assert_eq!(changed["internalCertManagement"]["enable"], false);
     assert_eq!(changed["leaderElection"]["leaderElect"], false);
     assert_eq!(changed["featureGates"]["InPlaceRestart"], true);
+    assert_eq!(changed["clientConnection"], json!({ "qps": 7 }));
     let without = parse(&["webhook.enable=false"]).unwrap();
     assert_eq!(without["extensions"]["webhooks"], false);
     assert_eq!(
