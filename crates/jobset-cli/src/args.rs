@@ -32,6 +32,7 @@ use crate::style::Color;
   jobset render training.yaml           the Jobs that would be made of it
   jobset list                           JobSets on a cluster
   jobset explain training               why one is as it is
+  jobset watch training                 its Jobs on the whole screen
   jobset logs training --follow         the logs of all its Pods
   jobset init torchrun                  a commented manifest to begin with
   jobset completion bash > ~/.local/share/bash-completion/completions/jobset
@@ -59,6 +60,7 @@ pub(crate) enum Command {
   jobset run configmap.yaml training.yaml --timeout 30m
   kubectl kustomize overlays/dev | jobset run -
   jobset run training.yaml --output json > result.json
+  jobset run training.yaml --report run.html     a page with the timeline of every Job
   jobset run exclusive.yaml --nodes 16 --topology rack=4
   jobset run big.yaml --runtime fake      no processes: try a large manifest
   jobset run in-place.yaml --feature-gates InPlaceRestart=true
@@ -216,6 +218,9 @@ pub(crate) struct RunArgs {
     /// What to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: OutputKind,
+    /// Write what happened to this file at the end: a page of HTML with summary, failures and timelines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
     /// Keep the cluster up at the end and print how to reach it; Ctrl-C ends it
     #[arg(long)]
     pub(crate) keep: bool,

@@ -24,6 +24,7 @@ mod program;
 mod render;
 mod run;
 mod style;
+mod timeline;
 mod up;
 mod validate;
 mod view;

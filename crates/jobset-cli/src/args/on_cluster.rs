@@ -80,6 +80,36 @@ Exit codes: 0 printed, 1 there is no such JobSet or the cluster cannot be asked,
 Exit codes: 0 shown, 1 there is no such JobSet or the cluster cannot be asked, 2 bad usage,
 130 interrupted.")]
     Events(EventsArgs),
+    /// Watch a JobSet on the whole screen: its Jobs as cells, events, logs of a Pod
+    #[command(after_help = "Examples:
+  jobset watch training
+  jobset watch training --interval 5s
+  jobset watch training --plain | tee training.log
+
+Each role is a row, each of its Jobs a cell: \u{b7} pending, | suspended, \u{2591} starting, \u{2588} ready, = succeeded,
+x failed, - being deleted, nothing if it is not there. If there are more Jobs than cells, a cell stands for
+several and shows what is worst among them. The keys are named at the bottom of the screen.
+
+Without a terminal, or with --plain, it prints a line whenever something has changed, until the JobSet has
+finished. A large JobSet is read less often than --interval says.
+
+Exit codes: 0 finished or left with q, 1 there is no such JobSet or the cluster cannot be asked,
+2 bad usage, 130 interrupted.")]
+    Watch(WatchArgs),
+    /// Draw when which Job was pending, starting, ready and over, and what restarts have cost
+    #[command(after_help = "Examples:
+  jobset timeline training
+  jobset timeline training --format svg > training.svg
+  jobset timeline training --format html --rows 0 > training.html
+  jobset timeline training --format json | jq .lostSeconds
+
+One line a Job, by role and attempt. Lost is the time from the failure that led to a restart until all
+Jobs that had been ready were ready again, or until now. It is made of what the cluster still knows: times
+are whole seconds, and of earlier attempts there is only what their events tell. A run that is recorded as
+it happens knows more: jobset run --report.
+
+Exit codes: 0 drawn, 1 there is no such JobSet or the cluster cannot be asked, 2 bad usage.")]
+    Timeline(TimelineArgs),
     /// Show the processor time and memory that a JobSet's Pods use
     #[command(after_help = "Examples:
   jobset top training
@@ -186,6 +216,61 @@ pub(crate) struct ViewArgs {
     pub(crate) output: OutputKind,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
+}
+
+/// Arguments of `jobset watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// The JobSet
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(completion::jobsets))]
+    pub(crate) name: String,
+    /// How often to look, at most
+    #[arg(long, default_value = "1s", value_parser = duration::parse, value_name = "DURATION")]
+    pub(crate) interval: Duration,
+    /// Print lines even on a terminal
+    #[arg(long)]
+    pub(crate) plain: bool,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
+/// Arguments of `jobset timeline`.
+#[derive(Debug, Args)]
+pub(crate) struct TimelineArgs {
+    /// The JobSet
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(completion::jobsets))]
+    pub(crate) name: String,
+    /// What to print
+    #[arg(
+        short,
+        long,
+        visible_alias = "output",
+        short_alias = 'o',
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub(crate) format: TimelineFormat,
+    /// Jobs to draw of each role and attempt, 0 for all; those that failed first are among them [default:
+    /// 20 as text, 200 in pictures]
+    #[arg(long, value_name = "N")]
+    pub(crate) rows: Option<usize>,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
+/// What `jobset timeline` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TimelineFormat {
+    /// Text for people
+    #[default]
+    Text,
+    /// A picture
+    Svg,
+    /// A page that needs no other file
+    Html,
+    /// One JSON document
+    Json,
 }
 
 /// Arguments of `jobset explain`.

@@ -26,12 +26,29 @@ const LOG_BYTES: i64 = 256 * 1024;
 pub(crate) async fn jobset(at: &Connection, name: &str) -> anyhow::Result<JobSet> {
     let found = at.api::<JobSet>().get_opt(name).await.map_err(plain)?;
     found.ok_or_else(|| {
-        anyhow!(
-            "there is no JobSet {name:?} in namespace {:?}",
-            at.namespace
-        )
+        NoJobSet {
+            name: name.to_owned(),
+            namespace: at.namespace.clone(),
+        }
+        .into()
     })
 }
+
+/// There is no such JobSet, or not any more.
+#[derive(Debug)]
+pub(crate) struct NoJobSet {
+    name: String,
+    namespace: String,
+}
+
+impl std::fmt::Display for NoJobSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, namespace } = self;
+        write!(f, "there is no JobSet {name:?} in namespace {namespace:?}")
+    }
+}
+
+impl std::error::Error for NoJobSet {}
 
 /// The JobSet with its Jobs, its Pods and, if wanted, the events of the namespace.
 pub(crate) async fn snapshot(

@@ -9,9 +9,11 @@ mod list;
 mod logs;
 mod restart;
 mod suspend;
+mod timeline;
 mod top;
 mod tree;
 mod wait;
+mod watch;
 
 use crate::args::ClusterCommand;
 use crate::engine;
@@ -26,7 +28,9 @@ pub(crate) fn main(command: &ClusterCommand) -> anyhow::Result<Exit> {
             ClusterCommand::Explain(args) => explain::main(args).await,
             ClusterCommand::Logs(args) => logs::main(args).await,
             ClusterCommand::Events(args) => events::main(args).await,
+            ClusterCommand::Timeline(args) => timeline::main(args).await,
             ClusterCommand::Top(args) => top::main(args).await,
+            ClusterCommand::Watch(args) => watch::main(args).await,
             ClusterCommand::Wait(args) => wait::main(args).await,
             ClusterCommand::Suspend(args) => suspend::main(args, true).await,
             ClusterCommand::Resume(args) => suspend::main(args, false).await,

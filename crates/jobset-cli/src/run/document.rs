@@ -13,9 +13,9 @@ use crate::exit::Exit;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Document {
     /// `Completed`, `Failed`, `TimedOut` or `Interrupted`.
-    result: &'static str,
-    exit_code: u8,
-    elapsed_seconds: f64,
+    pub(super) result: &'static str,
+    pub(super) exit_code: u8,
+    pub(super) elapsed_seconds: f64,
     /// When the API answered, and when all documents were created.
     cluster_ready_seconds: f64,
     created_seconds: f64,
@@ -23,6 +23,82 @@ pub(super) struct Document {
     api: ApiUse,
     /// Largest resident memory of this process.
     peak_memory_bytes: Option<u64>,
+    /// Where the system tells it.
+    processor_seconds: Option<ProcessorUse>,
+}
+
+/// Processor time, in seconds.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProcessorUse {
+    /// Of this process: the cluster and the controller.
+    cluster: f64,
+    /// Of the processes of containers that have ended.
+    containers: f64,
+}
+
+impl Document {
+    /// Times, memory and processor, for people; the first row is the head.
+    pub(super) fn resources(&self) -> Vec<Vec<String>> {
+        let time = |seconds: f64| format!("{seconds:.2} s");
+        let mut rows = vec![
+            ["Of what".to_owned(), "How much".to_owned()],
+            [
+                "time of the whole run".to_owned(),
+                time(self.elapsed_seconds),
+            ],
+            [
+                "until the cluster was there".to_owned(),
+                time(self.cluster_ready_seconds),
+            ],
+            [
+                "until the objects were created".to_owned(),
+                time(self.created_seconds),
+            ],
+        ];
+        if let Some(used) = &self.processor_seconds {
+            rows.push([
+                "processor time of containers that have ended".to_owned(),
+                time(used.containers),
+            ]);
+            rows.push([
+                "processor time of the cluster itself".to_owned(),
+                time(used.cluster),
+            ]);
+        }
+        if let Some(bytes) = self.peak_memory_bytes {
+            rows.push([
+                "largest memory of the cluster itself".to_owned(),
+                format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+            ]);
+        }
+        rows.into_iter().map(Vec::from).collect()
+    }
+
+    /// Requests by verb and resource, the most frequent first; the first row is the head.
+    pub(super) fn requests(&self) -> Vec<Vec<String>> {
+        let head = [
+            "Request",
+            "All",
+            "Of the JobSet controller",
+            "Changed nothing",
+        ];
+        let mut rows: Vec<Vec<String>> = vec![head.map(str::to_owned).into()];
+        let number = |map: &BTreeMap<String, u64>, request: &str| {
+            map.get(request).map(u64::to_string).unwrap_or_default()
+        };
+        let mut requests: Vec<(&String, &u64)> = self.api.requests.iter().collect();
+        requests.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        for (request, count) in requests {
+            rows.push(vec![
+                request.clone(),
+                count.to_string(),
+                number(&self.api.controller_requests, request),
+                number(&self.api.no_op_writes, request),
+            ]);
+        }
+        rows
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -127,6 +203,9 @@ pub(super) fn build(
                 .collect(),
         },
         peak_memory_bytes: peak_memory(),
+        processor_seconds: std::fs::read_to_string("/proc/self/stat")
+            .ok()
+            .and_then(|stat| processor_use(&stat)),
     }
 }
 
@@ -194,4 +273,48 @@ fn peak_memory() -> Option<u64> {
         .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
+}
+
+/// What `/proc/self/stat` tells of a process and of its children that have ended and their children.
+fn processor_use(stat: &str) -> Option<ProcessorUse> {
+    /// Linux shows user space this many ticks a second on every machine.
+    const TICKS: f64 = 100.0;
+    // The name of the program is in parentheses, and may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks: Vec<f64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(4)
+        .map_while(|field| field.parse().ok())
+        .collect();
+    let [user, system, children_user, children_system] = ticks[..] else {
+        return None;
+    };
+    Some(ProcessorUse {
+        cluster: (user + system) / TICKS,
+        containers: (children_user + children_system) / TICKS,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_read() {
+        let stat = "12 (a ) b) S 1 12 12 0 -1 4194560 100 200 0 0 150 50 1000 25 20 0 3 0 1 2 3";
+        let expected = ProcessorUse {
+            cluster: 2.0,
+            containers: 10.25,
+        };
+        assert_eq!(processor_use(stat), Some(expected));
+        for wrong in [
+            "",
+            "1 (x",
+            "1 (x) S 1 2 3",
+            "1 (x) S 1 2 3 4 5 6 7 8 9 10 a b c d",
+        ] {
+            assert_eq!(processor_use(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod apply;
 mod document;
 mod model;
 mod printer;
+mod report;
 mod view;
 mod watch;
 
@@ -16,11 +17,13 @@ use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt as _, StreamExt as _};
 use jobset_api::JobSet;
 use jobset_local::node::logs::{LogLine, LogReceiver};
+use k8s_openapi::jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 
 use self::document::Times;
 use self::model::{Ending, Model, Notice};
 use self::printer::Printer;
+use self::report::Report;
 use self::watch::Change;
 use crate::args::{OutputKind, RunArgs, RuntimeKind};
 use crate::engine::{self, Engine};
@@ -48,10 +51,26 @@ pub(crate) fn main(args: &RunArgs) -> anyhow::Result<Exit> {
             return Ok(Exit::BadInput);
         }
     };
-    engine::block_on(run(args, documents, start))
+    // What cannot be written at the end is known before anything runs.
+    let report = match &args.report {
+        Some(path) => match Report::open(path, Timestamp::now()) {
+            Ok(report) => Some(report),
+            Err(error) => {
+                eprintln!("{} {error:#}", style::error("error:"));
+                return Ok(Exit::BadInput);
+            }
+        },
+        None => None,
+    };
+    engine::block_on(run(args, documents, start, report))
 }
 
-async fn run(args: &RunArgs, documents: Vec<Document>, start: Instant) -> anyhow::Result<Exit> {
+async fn run(
+    args: &RunArgs,
+    documents: Vec<Document>,
+    start: Instant,
+    report: Option<Report>,
+) -> anyhow::Result<Exit> {
     // Before anything is started, so that an early signal is not lost.
     let interrupted = engine::interrupted();
     tokio::pin!(interrupted);
@@ -76,6 +95,7 @@ async fn run(args: &RunArgs, documents: Vec<Document>, start: Instant) -> anyhow
         changes: watch::changes(&engine.cluster.client()),
         printer: Printer::new(),
         model: Model::default(),
+        report,
         start,
         times: Times {
             ready: start.elapsed(),
@@ -161,6 +181,7 @@ struct Session {
     changes: SelectAll<BoxStream<'static, Change>>,
     printer: Printer,
     model: Model,
+    report: Option<Report>,
     start: Instant,
     times: Times,
     label_width: usize,
@@ -170,6 +191,9 @@ impl Session {
     fn begin(&mut self, jobsets: &[JobSet]) {
         self.times.created = self.start.elapsed();
         self.model = Model::new(jobsets);
+        if let Some(report) = &mut self.report {
+            report.begin(jobsets, self.times.created);
+        }
         self.label_width = jobsets
             .iter()
             .map(|jobset| {
@@ -185,6 +209,15 @@ impl Session {
             .min(40);
     }
 
+    /// Takes note of a change.
+    fn see(&mut self, change: Change) {
+        let elapsed = self.start.elapsed();
+        if let Some(report) = &mut self.report {
+            report.see(&change, elapsed);
+        }
+        self.model.apply(change, elapsed);
+    }
+
     /// Shows what happens until every JobSet has ended.
     async fn follow(&mut self) -> Exit {
         let mut redraw = tokio::time::interval(REDRAW);
@@ -193,7 +226,7 @@ impl Session {
             tokio::select! {
                 Some(change) = self.changes.next() => {
                     self.print_waiting_logs();
-                    self.model.apply(change, self.start.elapsed());
+                    self.see(change);
                     self.say_notices();
                 }
                 Some(line) = self.logs.recv() => self.print_logs(line),
@@ -214,7 +247,7 @@ impl Session {
         while self.model.waits_for_decision() {
             tokio::select! {
                 Some(change) = self.changes.next() => {
-                    self.model.apply(change, self.start.elapsed());
+                    self.see(change);
                 }
                 Some(line) = self.logs.recv() => self.print_logs(line),
             }
@@ -226,7 +259,7 @@ impl Session {
         loop {
             tokio::select! {
                 Some(change) = self.changes.next() => {
-                    self.model.apply(change, self.start.elapsed());
+                    self.see(change);
                 }
                 Some(line) = self.logs.recv() => self.print_logs(line),
             }
@@ -331,26 +364,32 @@ impl Session {
     /// Prints what is left of the logs, then the result.
     fn end(&mut self, exit: Exit, engine: &Engine) -> anyhow::Result<()> {
         while let Some(Some(change)) = self.changes.next().now_or_never() {
-            self.model.apply(change, self.start.elapsed());
+            self.see(change);
         }
         if let Ok(line) = self.logs.try_recv() {
             self.print_logs(line);
         }
         self.say_notices();
         self.printer.clear();
+        let elapsed = self.start.elapsed();
+        let document = document::build(
+            exit,
+            &self.model,
+            self.times,
+            elapsed,
+            &engine.cluster.api().stats(),
+            &engine.stats,
+        );
+        // A report that cannot be written is said after the result.
+        let written = match self.report.take() {
+            Some(report) => report.write(&self.model, &document, elapsed),
+            None => Ok(()),
+        };
         if self.json {
-            let document = document::build(
-                exit,
-                &self.model,
-                self.times,
-                self.start.elapsed(),
-                &engine.cluster.api().stats(),
-                &engine.stats,
-            );
             let mut text = serde_json::to_string_pretty(&document)?;
             text.push('\n');
             self.printer.out(&text);
-            return Ok(());
+            return written;
         }
         let mut text = format!("\n{}", view::summary(&self.model, style::enabled()));
         for set in &self.model.sets {
@@ -365,6 +404,6 @@ impl Session {
             _ => {}
         }
         Printer::err(&text);
-        Ok(())
+        written
     }
 }

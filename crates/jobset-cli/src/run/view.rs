@@ -85,6 +85,11 @@ fn state(set: &Set) -> &'static str {
 
 /// The table at the end.
 pub(super) fn summary(model: &Model, colored: bool) -> String {
+    crate::view::table(&summary_rows(model), colored)
+}
+
+/// The rows of the table; the first is the head.
+pub(super) fn summary_rows(model: &Model) -> Vec<Vec<String>> {
     let head = "JOBSET ROLE JOBS SUCCEEDED FAILED RESTARTS TIME RESULT";
     let mut rows: Vec<Vec<String>> = vec![head.split(' ').map(str::to_owned).collect()];
     for set in &model.sets {
@@ -115,7 +120,7 @@ pub(super) fn summary(model: &Model, colored: bool) -> String {
             ]);
         }
     }
-    crate::view::table(&rows, colored)
+    rows
 }
 
 /// Why a JobSet did not complete.

@@ -4,6 +4,7 @@ use futures::stream::{BoxStream, SelectAll};
 use futures::{StreamExt as _, TryStreamExt as _};
 use jobset_api::JobSet;
 use jobset_api::constants as keys;
+use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::events::v1::Event as ClusterEvent;
 use kube::core::{ApiResource, Object};
 use kube::runtime::watcher::{self, Event};
@@ -12,14 +13,29 @@ use serde::Deserialize;
 
 /// What of a Job's spec is shown.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct JobSpec {}
-
-/// What of a Job's status is shown.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct JobStatus {}
+#[serde(default)]
+pub(super) struct JobSpec {
+    suspend: Option<bool>,
+    parallelism: Option<i32>,
+    completions: Option<i32>,
+}
 
 /// A Job with little in it.
 pub(super) type SlimJob = Object<JobSpec, JobStatus>;
+
+/// The Job, without its template, for whom looks at Jobs of any cluster.
+pub(super) fn as_job(slim: &SlimJob) -> Job {
+    Job {
+        metadata: slim.metadata.clone(),
+        spec: Some(k8s_openapi::api::batch::v1::JobSpec {
+            suspend: slim.spec.suspend,
+            parallelism: slim.spec.parallelism,
+            completions: slim.spec.completions,
+            ..k8s_openapi::api::batch::v1::JobSpec::default()
+        }),
+        status: slim.status.clone(),
+    }
+}
 
 /// What of a Pod's spec is shown.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -101,10 +117,7 @@ pub(super) enum Change {
 pub(super) fn changes(client: &Client) -> SelectAll<BoxStream<'static, Change>> {
     let children = watcher::Config::default().labels(keys::JOBSET_NAME_KEY);
     let jobsets: Api<JobSet> = Api::all(client.clone());
-    let jobs: Api<SlimJob> = Api::all_with(
-        client.clone(),
-        &ApiResource::erase::<k8s_openapi::api::batch::v1::Job>(&()),
-    );
+    let jobs: Api<SlimJob> = Api::all_with(client.clone(), &ApiResource::erase::<Job>(&()));
     let pods: Api<SlimPod> = Api::all_with(
         client.clone(),
         &ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&()),

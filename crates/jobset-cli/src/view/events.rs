@@ -22,6 +22,9 @@ pub(crate) struct Happening {
     pub(crate) reason: String,
     pub(crate) kind: String,
     pub(crate) name: String,
+    /// Of the object, if the event says it.
+    #[serde(skip)]
+    pub(crate) uid: String,
     pub(crate) note: String,
 }
 
@@ -59,6 +62,7 @@ impl Happening {
             reason: text(&event.reason),
             kind,
             name,
+            uid: text(&about.uid),
             note: text(&event.note),
         })
     }

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
+use super::attempts::Attempts;
 use super::events::{Happening, happenings};
 use super::failure::{self, Failure};
 use super::job::{JobView, condition};
@@ -356,15 +357,6 @@ fn waiting(set: &SetView) -> Vec<Waiting> {
     all
 }
 
-/// Whether an event tells of a restart of the whole set.
-fn is_restart(event: &Happening) -> bool {
-    let actions = [
-        keys::events::RESTART_JOBSET,
-        keys::events::RESTART_JOBSET_AND_IGNORE_MAX_RESTARTS,
-    ];
-    event.kind == "JobSet" && actions.contains(&event.reason.as_str())
-}
-
 /// The attempt that the note of a decision names.
 fn decided_in(event: &Happening) -> Option<i32> {
     if event.kind != "JobSet" || event.reason != why::EVENT_REASON {
@@ -376,18 +368,7 @@ fn decided_in(event: &Happening) -> Option<i32> {
 
 fn history(snapshot: &Snapshot, told: &[Happening], failures: &[Failure]) -> Vec<Entry> {
     let jobset = &snapshot.jobset;
-    let restarts: Vec<Timestamp> = told
-        .iter()
-        .filter(|event| is_restart(event))
-        .map(|event| event.at)
-        .collect();
-    let first_known =
-        jobset.status.as_ref().map_or(0, |status| status.restarts) - restarts.len() as i32;
-    // Some restarts may have been forgotten, or be folded into a series.
-    let attempt_at = |time: Timestamp| {
-        let before = restarts.iter().filter(|restart| **restart < time).count();
-        first_known.max(0) + before as i32
-    };
+    let attempts = Attempts::of(jobset, told);
     let mut all = Vec::new();
     let mut add = |rank: Rank, attempt: i32, at: Timestamp, entry: Told<'_>| {
         all.push(Entry {
@@ -418,7 +399,7 @@ fn history(snapshot: &Snapshot, told: &[Happening], failures: &[Failure]) -> Vec
             "Job" => (Rank::Job, "Job"),
             _ => (Rank::Pod, "Pod"),
         };
-        let attempt = decided_in(event).unwrap_or_else(|| attempt_at(event.at));
+        let attempt = decided_in(event).unwrap_or_else(|| attempts.at(event.at));
         add(
             rank,
             attempt,
@@ -445,7 +426,7 @@ fn history(snapshot: &Snapshot, told: &[Happening], failures: &[Failure]) -> Vec
             let at = condition.last_transition_time.0;
             add(
                 Rank::JobSet,
-                attempt_at(at),
+                attempts.at(at),
                 at,
                 Told {
                     kind: "JobSet",
@@ -547,14 +528,14 @@ fn is_worth_telling(event: &Happening, told: &[Happening]) -> bool {
         || event
             .reason
             .starts_with(&keys::reasons::failure_policy_rule(""));
-    if !condition && !is_restart(event) {
+    if !condition && !Attempts::is_restart(event) {
         return true;
     }
     let close = |other: &Happening| (other.at.as_second() - event.at.as_second()).abs() <= 1;
     let decision = format!("first failed job: {job}");
     let better = |other: &Happening| {
         let decided = decided_in(other).is_some() && names_job(&other.note, &decision);
-        decided || (condition && is_restart(other) && other.note == event.note)
+        decided || (condition && Attempts::is_restart(other) && other.note == event.note)
     };
     !told.iter().any(|other| close(other) && better(other))
 }

@@ -77,6 +77,14 @@ impl JobView {
     }
 }
 
+/// Pods that a Job wants at once.
+pub(crate) fn wanted_pods(job: &Job) -> i32 {
+    let spec = job.spec.as_ref();
+    let parallelism = spec.and_then(|spec| spec.parallelism).unwrap_or(1);
+    let completions = spec.and_then(|spec| spec.completions);
+    completions.map_or(parallelism, |completions| parallelism.min(completions))
+}
+
 fn state(job: &Job) -> (&'static str, Option<&JobCondition>) {
     let words = [
         ("Complete", "Completed"),
@@ -97,11 +105,8 @@ fn state(job: &Job) -> (&'static str, Option<&JobCondition>) {
     let number = |pick: fn(&k8s_openapi::api::batch::v1::JobStatus) -> Option<i32>| {
         status.and_then(pick).unwrap_or_default()
     };
-    let parallelism = spec.and_then(|spec| spec.parallelism).unwrap_or(1);
-    let completions = spec.and_then(|spec| spec.completions);
-    let wanted = completions.map_or(parallelism, |completions| parallelism.min(completions));
     let up = number(|status| status.succeeded) + number(|status| status.ready);
-    let word = if up >= wanted {
+    let word = if up >= wanted_pods(job) {
         "Running"
     } else if number(|status| status.active) > 0 {
         "Starting"

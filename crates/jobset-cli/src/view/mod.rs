@@ -4,6 +4,7 @@
 //! [`SetView`] is the JobSet with its roles, Jobs and Pods and the state of each; [`Explanation`]
 //! adds what failed and what has happened. All of them serialise to the JSON that commands print.
 
+mod attempts;
 mod events;
 mod explanation;
 mod failure;
@@ -16,12 +17,14 @@ mod table;
 mod tree;
 mod usage;
 
+pub(crate) use attempts::Attempts;
 pub(crate) use events::{Happening, happenings};
 pub(crate) use explanation::Explanation;
 pub(crate) use failure::Failure;
-pub(crate) use pod::{PodPlace, label};
+pub(crate) use job::{JobView, wanted_pods};
+pub(crate) use pod::{PodPlace, PodView, label};
 pub(crate) use queue::QueueState;
-pub(crate) use set::SetView;
+pub(crate) use set::{RoleView, SetView};
 pub(crate) use snapshot::Snapshot;
 pub(crate) use table::table;
 pub(crate) use tree::tree;

@@ -40,11 +40,17 @@ fn normal(text: &str) -> String {
         // Pods: a Job's name, the index, five random characters.
         (r"(-[0-9]+-[0-9]+)-[a-z0-9]{5}\b", "$1-xxxxx"),
         (r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z", "<time>"),
+        (r"\b[0-9]+\.[0-9]s\b", "<time>"),
         (r"(?m)^  \+([0-9]+[smhd])+ ", "  +<age> "),
         (r"\b([0-9]+[smhd])+ ago", "<age> ago"),
         (r"\bfor ([0-9]+[smhd])+", "for <age>"),
         (r"\b[0-9]+(s|m[0-9]+s)(  )", "<age>$2"),
         (r"(?m)^[0-9]+(s|m[0-9]+s) ", "<age> "),
+        (r"\b[0-9]+m[0-9]{2}s\b", "<time>"),
+        // Bars and axes of timelines, whose stretches are as long as the machine takes.
+        (r"│[·|░▒█=x -]+│", "│<bar>│"),
+        (r"(?m)^ +0( .*)?$", "<axis>"),
+        (r"(?m)^ +[RrSUCF*][RrSUCF* ]*$", "<marks>"),
         (r"(\S) {2,}", "$1  "),
         (r"(?m) +$", ""),
     ] {

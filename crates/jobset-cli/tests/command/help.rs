@@ -58,6 +58,8 @@ fn commands_that_talk_to_a_cluster_have_the_same_flags() {
         "explain",
         "logs",
         "events",
+        "watch",
+        "timeline",
         "top",
         "wait",
         "suspend",

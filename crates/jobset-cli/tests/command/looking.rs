@@ -78,6 +78,93 @@ fn a_failure_is_explained_with_its_last_lines() {
 }
 
 #[test]
+fn the_timeline_tells_what_was_when() {
+    let cluster = Cluster::of(&[failing()], &[]);
+    cluster.until(&["wait", "train", "--for", "failed"], |ended| {
+        ended.code() == Some(0)
+    });
+    // Events come after the status.
+    let told = |ended: &crate::support::Ended| {
+        ended.stdout.contains("restart 1:") && ended.stdout.matches("1 failed\n").count() == 2
+    };
+    let drawn = cluster.until(&["timeline", "train"], told);
+    // How far the other roles have come, and which phases took long enough to be explained, depends on
+    // the machine.
+    let others = ["leader", "·", "░", "▒", "█", "=", "x ", "- "];
+    let certain: Vec<&str> = drawn
+        .stdout
+        .lines()
+        .filter(|line| {
+            !others
+                .iter()
+                .any(|other| line.trim_start().starts_with(other))
+        })
+        .collect();
+    golden("timeline", &(certain.join("\n") + "\n"));
+
+    let document = cluster
+        .run(&["timeline", "train", "--format", "json"])
+        .json();
+    assert_eq!(document["restarts"], 1);
+    assert_eq!(document["marks"][0]["kind"], "restart");
+    let groups = document["groups"].as_array().unwrap();
+    let workers: Vec<&Value> = groups
+        .iter()
+        .filter(|group| group["role"] == "workers")
+        .collect();
+    let attempts: Vec<&Value> = workers.iter().map(|group| &group["attempt"]).collect();
+    assert_eq!(attempts, [0, 1]);
+    for group in workers {
+        let phases = group["rows"][0]["spans"].as_array().unwrap();
+        assert!(
+            phases.iter().any(|span| span["phase"] == "failed"),
+            "{group}"
+        );
+    }
+    let picture = cluster.run(&["timeline", "train", "--format", "svg"]);
+    let picture = &picture.expect_code(0).stdout;
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+    let page = cluster.run(&["timeline", "train", "-o", "html", "--rows", "0"]);
+    let page = &page.expect_code(0).stdout;
+    assert!(page.starts_with("<!doctype html>") && page.contains("workers-0: failed"));
+    cluster
+        .run(&["timeline", "train", "--format", "png"])
+        .expect_code(2);
+    let absent = cluster.run(&["timeline", "other"]);
+    assert_eq!(
+        absent.expect_code(1).stderr,
+        "error: there is no JobSet \"other\" in namespace \"default\"\n"
+    );
+}
+
+#[test]
+fn without_a_terminal_watching_prints_a_line_for_each_change() {
+    let place = crate::support::Place::new();
+    let gate = place.path("gate");
+    let script = format!("while ! test -e {}; do sleep 0.02; done", gate.display());
+    let cluster = Cluster::of(&[jobset("js", &[("one", &script)], &json!({}))], &[]);
+    let mut watching = cluster.start(&["watch", "js", "--interval", "20ms"]);
+    watching.wait_for("js: Running, 0 restarts; one 1/1\n");
+    std::fs::write(&gate, "").unwrap();
+    let ended = watching.wait();
+    let lines: Vec<&str> = ended.expect_code(0).stdout.lines().collect();
+    let last = lines.last().unwrap();
+    assert!(
+        last.ends_with("Z js: Completed, 0 restarts; one 1/1 1 succeeded"),
+        "{ended:?}"
+    );
+    let changes: Vec<&str> = lines
+        .iter()
+        .map(|line| line.split_once(' ').unwrap().1)
+        .collect();
+    assert!(
+        changes.windows(2).all(|pair| pair[0] != pair[1]),
+        "{changes:?}"
+    );
+    cluster.run(&["watch", "other"]).expect_code(1);
+}
+
+#[test]
 fn running_jobsets_are_listed_and_shown_as_trees() {
     let mut running = jobset(
         "busy",

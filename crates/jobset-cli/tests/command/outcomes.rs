@@ -135,6 +135,69 @@ fn a_restart_is_counted_and_can_succeed() {
 }
 
 #[test]
+fn a_report_tells_the_whole_run_in_one_file() {
+    let place = Place::new();
+    let flag = place.path("flag");
+    let script = format!(
+        "test -e {0} || {{ touch {0}; exit 1; }}; echo '<i>' >&2; exit 7",
+        flag.display()
+    );
+    let spec = json!({"failurePolicy": {"maxRestarts": 1}});
+    place.write(
+        "r.yaml",
+        jobset("again", &[("one", &script)], &spec).to_string(),
+    );
+    let ended = place.run(&["run", "r.yaml", "--report", "run.html", "-o", "json"]);
+    let document = ended.expect_code(1).json();
+    assert!(document["processorSeconds"]["containers"].as_f64() >= Some(0.0));
+    let report = std::fs::read_to_string(place.path("run.html")).unwrap();
+    for part in [
+        "<title>again: Failed</title>",
+        "<h2>Summary</h2>",
+        "ReachedMaxRestarts",
+        "exit code 7",
+        "    &lt;i&gt;\n",
+        ">one, attempt 0</tspan>",
+        ">one, attempt 1</tspan>",
+        "<td>restart 1</td>",
+        "lost to a restart</title>",
+        "<td>largest memory of the cluster itself</td>",
+        "<td>create jobs</td><td class=\"number\">2</td>",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    assert!(!report.contains("<i>") && !report.contains("<script"));
+    // It is there after a run that was given up as well, and takes the place of an older one.
+    place.write(
+        "s.yaml",
+        jobset("slow", &[("one", "sleep 1000")], &json!({})).to_string(),
+    );
+    let words = ["run", "s.yaml", "--timeout", "1s", "--report", "run.html"];
+    place.run(&words).expect_code(124);
+    let report = std::fs::read_to_string(place.path("run.html")).unwrap();
+    assert!(report.contains("<title>slow: TimedOut</title>"), "{report}");
+    let files = std::fs::read_dir(place.path("")).unwrap();
+    assert_eq!(files.count(), 4, "nothing is left beside it");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_said_before_the_run() {
+    let place = Place::new();
+    place.write(
+        "f.yaml",
+        jobset("js", &[("one", "echo ran")], &json!({})).to_string(),
+    );
+    for (path, why) in [
+        ("absent/run.html", "cannot write the report absent/run.html"),
+        (".", "cannot write the report .: it is a directory"),
+    ] {
+        let ended = place.run(&["run", "f.yaml", "--report", path]);
+        assert!(ended.expect_code(2).stderr.contains(why), "{ended:?}");
+        assert!(!ended.stdout.contains("ran"), "{ended:?}");
+    }
+}
+
+#[test]
 fn a_timeout_is_124() {
     let place = Place::new();
     place.write(
