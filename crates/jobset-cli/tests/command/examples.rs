@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::{Ended, Place, repository};
 
-fn run(place: &Place, example: &str) -> Ended {
+pub(crate) fn run(place: &Place, example: &str) -> Ended {
     run_with(place, &[example], &[])
 }
 
@@ -31,7 +31,7 @@ fn run_changed(place: &Place, example: &str, options: &[&str], from: &str, to: &
 }
 
 /// How often a Pod of this short name has said something.
-fn said(ended: &Ended, pod: &str, text: &str) -> usize {
+pub(crate) fn said(ended: &Ended, pod: &str, text: &str) -> usize {
     let lines = ended.stderr.lines();
     lines
         .filter_map(|line| line.split_once('│'))
@@ -40,16 +40,21 @@ fn said(ended: &Ended, pod: &str, text: &str) -> usize {
 }
 
 /// Whether the machine has what an example needs; says so loudly if not.
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
-        // Written directly, because the test harness captures what the macros print.
-        let _ = writeln!(
-            std::io::stderr(),
-            "\n### {program} IS NOT INSTALLED: a test of the examples DID NOT RUN ###"
-        );
+        missing(program);
     }
     found
+}
+
+/// Says that a test does not run because the machine lacks something.
+pub(crate) fn missing(what: &str) {
+    // Written directly, because the test harness captures what the macros print.
+    let _ = writeln!(
+        std::io::stderr(),
+        "\n### {what} IS NOT INSTALLED: a test of the examples DID NOT RUN ###"
+    );
 }
 
 #[test]

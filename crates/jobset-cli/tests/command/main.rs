@@ -18,3 +18,4 @@ mod real_kubectl;
 mod render;
 mod support;
 mod validate;
+mod workloads;

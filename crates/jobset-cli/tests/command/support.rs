@@ -105,7 +105,7 @@ impl Place {
 
     /// Starts the command.
     pub(crate) fn start<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Running {
-        Running::new(self.command(arguments).spawn().unwrap())
+        Running::start(self.command(arguments))
     }
 
     /// Temporary files that the command has left, once it had time to remove them.
@@ -133,6 +133,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Starts the command, changed or not.
+    pub(crate) fn start(mut command: Command) -> Self {
+        Self::new(command.spawn().unwrap())
+    }
+
     fn new(mut child: Child) -> Self {
         Self {
             stdout: Stream::collect(child.stdout.take().unwrap()),
@@ -236,7 +241,7 @@ impl Cluster {
 
     /// Starts a command that finds this cluster.
     pub(crate) fn start<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Running {
-        Running::new(self.command(arguments).spawn().unwrap())
+        Running::start(self.command(arguments))
     }
 
     /// Runs it to its end.
