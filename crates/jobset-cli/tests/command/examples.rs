@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{Ended, Place, has, repository, said};
 
-fn run(place: &Place, example: &str) -> Ended {
+pub(crate) fn run(place: &Place, example: &str) -> Ended {
     run_with(place, &[example], &[])
 }
 

@@ -19,3 +19,4 @@ mod real_kubectl;
 mod render;
 mod support;
 mod validate;
+mod workloads;

@@ -1,5 +1,6 @@
 //! The real kubectl against a running command.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +10,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Place, eventually, jobset};
+use crate::support::{Place, eventually, jobset, repository};
 
 struct Kubectl {
     kubeconfig: PathBuf,
@@ -43,6 +44,24 @@ impl Kubectl {
             .env("KUBECONFIG", &self.kubeconfig)
             .env("HOME", &self.home)
             .stdin(Stdio::null());
+        command
+    }
+
+    /// A shell script that calls kubectl.
+    fn script(&self, script: &Path) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .arg(script)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("HOME", &self.home)
+            .stdin(Stdio::null());
+        let program = std::env::var_os("KUBECTL").map(PathBuf::from);
+        if let Some(directory) = program.as_deref().and_then(Path::parent) {
+            let mut path = directory.as_os_str().to_owned();
+            path.push(":");
+            path.push(std::env::var_os("PATH").unwrap());
+            command.env("PATH", path);
+        }
         command
     }
 
@@ -124,6 +143,61 @@ fn a_suspended_jobset_waits_for_a_patch_and_goes_after_its_time() {
     assert!(eventually(gone), "children go with their owner");
     running.signal(Signal::SIGINT);
     running.wait().expect_code(0);
+}
+
+/// The example of a suspended start.
+#[test]
+fn a_queue_admits_preempts_and_admits_again() {
+    let place = Place::new();
+    let config = place.path("kubeconfig");
+    let Some(kubectl) = Kubectl::find(&place, &config) else {
+        return;
+    };
+    let nodes = ["--nodes", "4", "--topology", "pool=2"];
+    let mut running = place.start(&[&["up", "--kubeconfig", "kubeconfig"], &nodes[..]].concat());
+    running.wait_for("export KUBECONFIG=");
+    let script = repository("examples/suspended-start/queue.sh");
+    let output = kubectl.script(&script).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}{complaints}");
+
+    let mut nodes_of = BTreeMap::<(&str, &str), Vec<&str>>::new();
+    for line in said.lines() {
+        let worked = line
+            .split_once(" has worked in ")
+            .and_then(|(name, place)| Some((name, place.split_once(" on ")?)));
+        if let Some((name, (pool, node))) = worked {
+            nodes_of.entry((name, pool)).or_default().push(node);
+        } else if let Some(nodes) = line.strip_prefix("nightly runs on ") {
+            nodes_of.insert(("nightly", "pool-0"), nodes.split(' ').collect());
+        }
+    }
+    let expected = [
+        (("nightly", "pool-0"), ["node-0", "node-1"]),
+        (("nightly", "pool-1"), ["node-2", "node-3"]),
+        (("urgent", "pool-0"), ["node-0", "node-1"]),
+    ];
+    assert_eq!(nodes_of.len(), expected.len(), "{said}");
+    for (role, pool) in expected {
+        let nodes = &nodes_of[&role];
+        assert_eq!(nodes.len(), 2, "{said}");
+        assert!(nodes.iter().all(|node| pool.contains(node)), "{said}");
+    }
+    let steps = [
+        "Pods of nightly: 0, of urgent: 0",
+        "nightly is admitted to pool-0",
+        "Pods of nightly: 0",
+        "urgent is admitted to pool-0",
+        "nightly is admitted to pool-1",
+        "restarts of nightly: 0",
+        "nightly has been removed after its time to live",
+    ];
+    let lines: Vec<_> = said.lines().filter(|line| steps.contains(line)).collect();
+    assert_eq!(lines, steps, "{said}");
+    let left = kubectl.json(&["get", "jobsets"]);
+    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+    assert_eq!(left["items"][0]["metadata"]["name"], "urgent");
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl Place {
 
     /// Starts the command.
     pub(crate) fn start<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Running {
-        Running::new(self.command(arguments).spawn().unwrap())
+        Running::start(self.command(arguments))
     }
 
     /// Temporary files that the command has left, once it had time to remove them.
@@ -133,6 +133,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Starts the command, changed or not.
+    pub(crate) fn start(mut command: Command) -> Self {
+        Self::new(command.spawn().unwrap())
+    }
+
     fn new(mut child: Child) -> Self {
         Self {
             stdout: Stream::collect(child.stdout.take().unwrap()),
@@ -236,7 +241,7 @@ impl Cluster {
 
     /// Starts a command that finds this cluster.
     pub(crate) fn start<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Running {
-        Running::new(self.command(arguments).spawn().unwrap())
+        Running::start(self.command(arguments))
     }
 
     /// Runs it to its end.
@@ -419,11 +424,16 @@ pub(crate) fn said(ended: &Ended, pod: &str, text: &str) -> usize {
 pub(crate) fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
-        // Written directly, because the test harness captures what the macros print.
-        let _ = writeln!(
-            std::io::stderr(),
-            "\n### {program} IS NOT INSTALLED: a test of the examples DID NOT RUN ###"
-        );
+        missing(program);
     }
     found
+}
+
+/// Says that a test does not run because the machine lacks something.
+pub(crate) fn missing(what: &str) {
+    // Written directly, because the test harness captures what the macros print.
+    let _ = writeln!(
+        std::io::stderr(),
+        "\n### {what} IS NOT INSTALLED: a test of the examples DID NOT RUN ###"
+    );
 }
