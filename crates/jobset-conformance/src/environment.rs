@@ -317,6 +317,7 @@ async fn start_nodes(
         shutdown_grace: Duration::ZERO,
         api: None,
         tools: Vec::new(),
+        aliases: None,
     };
     let kubelet = Kubelet::new(client.clone(), options, shutdown.clone());
     let mut tasks = JoinSet::new();
