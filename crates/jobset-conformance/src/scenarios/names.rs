@@ -227,11 +227,10 @@ async fn shared(world: &World) -> anyhow::Result<()> {
     until_published(world, "two", "0", 1).await?;
     let event = world
         .until("there is a warning", |state| {
-            let events = state.all(Kind::Event).map(|(_, event)| event);
+            let mut events = state.all(Kind::Event).map(|(_, event)| event);
             events
-                .filter(|e| e["reason"] == "ShortNameCollision")
+                .find(|e| e["reason"] == "ShortNameCollision")
                 .cloned()
-                .last()
         })
         .await?;
     check_eq!(event["type"], "Warning", "type of the event");

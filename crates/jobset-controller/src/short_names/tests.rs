@@ -213,9 +213,12 @@ async fn a_refusal_is_repeated_and_nothing_else_suffers() {
 
 #[tokio::test(start_paused = true)]
 async fn slices_that_a_jobset_left_behind_are_deleted() {
-    let bench = bench(|seen| match seen.path.ends_with("/there") {
-        true => Answer::Json(200, json!({"kind": "Status", "status": "Success"})),
-        false => refusal(404, "NotFound", "no"),
+    let bench = bench(|seen| {
+        if seen.path.ends_with("/there") {
+            Answer::Json(200, json!({"kind": "Status", "status": "Success"}))
+        } else {
+            refusal(404, "NotFound", "no")
+        }
     });
     for (name, jobset) in [("there", "former"), ("not", "former")] {
         let mut orphan = slice(name, jobset, jobset, 3);

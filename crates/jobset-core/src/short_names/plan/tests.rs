@@ -285,6 +285,8 @@ fn what_others_have_is_passed_over() {
 
 #[test]
 fn what_somebody_changed_is_put_right() {
+    const SERVICE: &str = "kubernetes.io/service-name";
+    const HEADLESS: &str = "service.kubernetes.io/headless";
     let (jobset, mut server) = (jobset(), Server::default());
     let pods = [pod("leader", 0, 0, 1)];
     server.settle(1000, &jobset, &pods);
@@ -301,11 +303,9 @@ fn what_somebody_changed_is_put_right() {
                     .as_object_mut()
                     .unwrap()
                     .remove(HEADLESS),
-            )
+            );
         },
     ];
-    const SERVICE: &str = "kubernetes.io/service-name";
-    const HEADLESS: &str = "service.kubernetes.io/headless";
     for damage in damages {
         let before = server.slices[&name]["endpoints"].clone();
         damage(server.slices.get_mut(&name).unwrap());
