@@ -261,9 +261,10 @@ impl Names {
     fn aliases_of(&self, pod: &Pod) -> Option<Aliases> {
         let aliases = (self.aliases.as_ref()?.0)(pod)?;
         // It becomes the name of a directory.
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let is_plain = !aliases.group.is_empty() && aliases.group.bytes().all(plain);
-        is_plain.then_some(aliases)
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let group = aliases.group.as_str();
+        let fits = !group.is_empty() && !group.starts_with('.') && group.bytes().all(plain);
+        fits.then_some(aliases)
     }
 
     /// Rewrites the files of a namespace if anything changed.

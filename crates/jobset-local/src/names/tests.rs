@@ -220,6 +220,19 @@ fn aliases_are_published_when_the_host_name_is() {
 }
 
 #[test]
+fn a_group_that_is_no_name_of_a_directory_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let names = with_aliases(&directory);
+    let common = names.hosts_file("ns", &pod(1, None)).unwrap();
+    for group in ["..", "../x", ".x", "a/b", ""] {
+        let pod = aliased(1, &format!("{group} x-0-0"));
+        assert_eq!(names.hosts_file("ns", &pod).unwrap(), common, "{group:?}");
+    }
+    let own = names.hosts_file("ns", &aliased(1, "a.b x-0-0")).unwrap();
+    assert_ne!(own, common);
+}
+
+#[test]
 fn a_file_keeps_its_inode_and_shrinks() {
     use std::os::unix::fs::MetadataExt;
     let directory = tempfile::tempdir().unwrap();
