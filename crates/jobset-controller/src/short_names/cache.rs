@@ -42,41 +42,26 @@ struct Known {
 }
 
 impl Cache {
-    /// What is known about the names of a JobSet.
-    pub(super) fn snapshot(&self, jobset: &Key) -> Snapshot {
+    /// What is known about the names of a JobSet whose Service this is.
+    pub(super) fn snapshot(&self, jobset: &Key, service: &str) -> Snapshot {
         let state = lock(&self.state);
-        let pods = state.pods.get(jobset);
-        let own = state.of_jobset.get(jobset);
-        let own = || own.into_iter().flatten();
-        let services: BTreeSet<&Key> = own()
-            .filter_map(|slice| Some(&state.slices.get(slice)?.service))
-            .collect();
-        // A JobSet without slices has Pods whose subdomain is the Service, if it has any.
-        let subdomains: BTreeSet<Key> = pods
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .map(|pod| pod.subdomain.as_str())
-            .collect::<BTreeSet<&str>>()
-            .into_iter()
-            .map(|subdomain| Key::new(&jobset.namespace, subdomain))
-            .collect();
-        let services: BTreeSet<&Key> = services.into_iter().chain(&subdomains).collect();
-        let others = services
-            .into_iter()
-            .filter_map(|service| state.of_service.get(service))
-            .flatten()
-            .filter_map(|slice| state.slices.get(slice))
-            .filter(|known| known.jobset != *jobset);
+        let known = |names: Option<&BTreeSet<Key>>| -> Vec<&Known> {
+            let names = names.into_iter().flatten();
+            names.filter_map(|name| state.slices.get(name)).collect()
+        };
+        let service = Key::new(&jobset.namespace, service);
+        let pods = state.pods.get(jobset).into_iter();
         Snapshot {
-            pods: pods
+            pods: pods.flat_map(BTreeMap::values).cloned().collect(),
+            slices: known(state.of_jobset.get(jobset))
                 .into_iter()
-                .flat_map(BTreeMap::values)
-                .cloned()
+                .map(|known| known.slice.clone())
                 .collect(),
-            slices: own()
-                .filter_map(|slice| Some(state.slices.get(slice)?.slice.clone()))
+            others: known(state.of_service.get(&service))
+                .into_iter()
+                .filter(|known| known.jobset != *jobset)
+                .map(|known| known.slice.clone())
                 .collect(),
-            others: others.map(|known| known.slice.clone()).collect(),
         }
     }
 

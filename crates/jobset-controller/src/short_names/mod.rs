@@ -25,8 +25,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use jobset_api::constants;
 use jobset_api::constants::events::SHORT_NAME_COLLISION;
+use jobset_api::{constants, names};
 use jobset_core::short_names::{self, Change, Collision, NameSlice, NamedPod};
 use kube::Client;
 use kube::runtime::watcher;
@@ -177,7 +177,8 @@ impl Publisher {
     /// how many Pods it has.
     async fn publish(&self, key: &Key) -> (bool, usize) {
         let jobset = self.index.jobset(key);
-        let known = self.feed.cache.snapshot(key);
+        let service = jobset.as_deref().map(names::subdomain);
+        let known = self.feed.cache.snapshot(key, service.unwrap_or_default());
         let orphans = known
             .slices
             .iter()
@@ -326,7 +327,7 @@ pub(crate) struct Snapshot {
     pods: Vec<Arc<NamedPod>>,
     /// Slices that are its, by name of their owner.
     slices: Vec<Arc<NameSlice>>,
-    /// Slices of others for the same Services.
+    /// Slices of others for the same Service.
     others: Vec<Arc<NameSlice>>,
 }
 

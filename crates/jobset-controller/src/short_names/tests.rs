@@ -9,7 +9,7 @@ use crate::testing::{self, Answer, Log, Seen, refusal};
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/ns/endpointslices";
 
 /// A JobSet `name` with uid `uid-name` and roles `w` and `leader`.
-pub(super) fn jobset_of(name: &str) -> Value {
+fn jobset_of(name: &str) -> Value {
     let mut jobset = testing::jobset(name, &format!("uid-{name}"), 1);
     let role =
         |name: &str| json!({"name": name, "replicas": 9, "template": {"spec": {"template": {}}}});

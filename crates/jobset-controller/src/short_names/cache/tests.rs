@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::tests::{jobset_of, pod, slice};
+use super::super::tests::{pod, slice};
 use super::*;
 use crate::index::Cache as _;
 
@@ -17,13 +17,13 @@ fn woken(names: &[&str]) -> Concerned {
 }
 
 fn pods(cache: &Cache, jobset: &str) -> Vec<String> {
-    let snapshot = cache.snapshot(&Key::new("ns", jobset));
+    let snapshot = cache.snapshot(&Key::new("ns", jobset), jobset);
     snapshot.pods.iter().map(|pod| pod.name.clone()).collect()
 }
 
 fn slices(cache: &Cache, jobset: &str) -> (Vec<String>, Vec<String>) {
     let names = |slices: &[Arc<NameSlice>]| slices.iter().map(|s| s.name.clone()).collect();
-    let snapshot = cache.snapshot(&Key::new("ns", jobset));
+    let snapshot = cache.snapshot(&Key::new("ns", jobset), "shared");
     (names(&snapshot.slices), names(&snapshot.others))
 }
 
@@ -114,12 +114,7 @@ fn jobsets_that_share_a_service_know_of_each_other() {
     );
     let strings = |list: [&str; 1]| list.map(str::to_owned).to_vec();
     assert_eq!(slices(&cache, "a"), (strings(["a-0"]), strings(["b-0"])));
-    // Before it has a slice, a JobSet is known by its Pods.
-    let mut value = pod("c", "w", 0, 0);
-    value["spec"]["subdomain"] = "shared".into();
-    cache.apply(watched_pod(value));
     assert_eq!(slices(&cache, "c").1.len(), 2);
-    assert_eq!(jobset_of("c")["metadata"]["name"], "c");
 }
 
 #[test]
