@@ -73,9 +73,12 @@ impl Happening {
 }
 
 /// All that is told of a JobSet and its children, oldest first.
-pub(crate) fn happenings(events: &[Event], jobset: &JobSet) -> Vec<Happening> {
+pub(crate) fn happenings<'a>(
+    events: impl IntoIterator<Item = &'a Event>,
+    jobset: &JobSet,
+) -> Vec<Happening> {
     let mut all: Vec<Happening> = events
-        .iter()
+        .into_iter()
         .filter_map(|event| Happening::of(event, jobset))
         .collect();
     all.sort_by(|a, b| (a.at, &a.name, &a.reason).cmp(&(b.at, &b.name, &b.reason)));

@@ -99,11 +99,11 @@ impl SetView {
         let mut jobs: BTreeMap<String, (String, JobView)> = BTreeMap::new();
         for job in &snapshot.jobs {
             let view = JobView::of(job);
-            let role = super::pod::label(job, keys::REPLICATED_JOB_NAME_KEY).to_owned();
+            let role = super::pod::label(job.as_ref(), keys::REPLICATED_JOB_NAME_KEY).to_owned();
             jobs.insert(view.name.clone(), (role, view));
         }
         for pod in &snapshot.pods {
-            let place = PodPlace::of(pod);
+            let place = PodPlace::of(pod.as_ref());
             let (_, job) = jobs.entry(place.job.clone()).or_insert_with(|| {
                 let gone = JobView {
                     name: place.job.clone(),

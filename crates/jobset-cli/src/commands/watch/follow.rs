@@ -43,7 +43,7 @@ pub(super) async fn read(
     pod: Option<String>,
 ) -> anyhow::Result<Reading> {
     let snapshot = cluster::snapshot(at, name, true).await?;
-    let mut told = happenings(&snapshot.events, &snapshot.jobset);
+    let mut told = happenings(snapshot.events(), &snapshot.jobset);
     told.drain(..told.len().saturating_sub(EVENTS));
     let log = match pod {
         Some(pod) => {

@@ -33,7 +33,7 @@ fn text(buffer: &Buffer) -> String {
 fn reading(snapshot: &view::Snapshot) -> Reading {
     Reading {
         set: SetView::with_children(snapshot),
-        told: view::happenings(&snapshot.events, &snapshot.jobset),
+        told: view::happenings(snapshot.events(), &snapshot.jobset),
         now: snapshot.now,
         log: None,
     }
