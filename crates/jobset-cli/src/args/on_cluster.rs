@@ -91,7 +91,8 @@ x failed, - being deleted, nothing if it is not there. If there are more Jobs th
 several and shows what is worst among them. The keys are named at the bottom of the screen.
 
 Without a terminal, or with --plain, it prints a line whenever something has changed, until the JobSet has
-finished. A large JobSet is read less often than --interval says.
+finished or is deleted. What happens is shown at once; after that, what happens within --interval is
+shown together. The cluster is asked once and then tells by itself what changes.
 
 Exit codes: 0 finished or left with q, 1 there is no such JobSet or the cluster cannot be asked,
 2 bad usage, 130 interrupted.")]
@@ -224,7 +225,7 @@ pub(crate) struct WatchArgs {
     /// The JobSet
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(completion::jobsets))]
     pub(crate) name: String,
-    /// How often to look, at most
+    /// Show changes at most this often
     #[arg(long, default_value = "1s", value_parser = duration::parse, value_name = "DURATION")]
     pub(crate) interval: Duration,
     /// Print lines even on a terminal

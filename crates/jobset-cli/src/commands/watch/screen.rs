@@ -1,5 +1,6 @@
-//! The screen, as a function of what was read and what is chosen. Pure.
+//! The screen, as a function of what is known and what is chosen. Pure.
 
+use k8s_openapi::jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
@@ -7,7 +8,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::choice::{Choice, Pane};
-use super::follow::Reading;
+use super::log::{Log, State};
+use super::reading::Reading;
 use crate::timeline::Phase;
 use crate::view::{self, PodView, RoleView, SetView};
 
@@ -28,21 +30,43 @@ pub(super) fn places(role: &RoleView) -> usize {
     replicas.max(role.jobs.len()).min(MOST_JOBS)
 }
 
+/// What there is to show.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) reading: &'a Reading,
+    /// Of the Pod that is chosen.
+    pub(super) log: Option<&'a Log>,
+    pub(super) now: Timestamp,
+    /// Why what was told last may be out of date.
+    pub(super) interruption: Option<&'a str>,
+    /// When it was first seen that the JobSet is gone.
+    pub(super) deleted: Option<Timestamp>,
+    pub(super) colored: bool,
+}
+
 /// Draws everything.
-pub(super) fn draw(
-    frame: &mut Frame<'_>,
-    reading: &Reading,
-    trouble: Option<&str>,
-    choice: &Choice,
-    colored: bool,
-) {
+pub(super) fn draw(frame: &mut Frame<'_>, shown: &Shown<'_>, choice: &Choice) {
     let area = frame.area();
     let (width, height) = (usize::from(area.width), usize::from(area.height));
-    let paint = Paint { colored };
-    let mut lines = vec![title(reading, paint)];
-    lines.push(match trouble {
-        Some(trouble) => Line::styled(format!("cannot read: {trouble}"), paint.warning()),
-        None => because(&reading.set),
+    let paint = Paint {
+        colored: shown.colored,
+    };
+    let reading = shown.reading;
+    let mut lines = vec![title(shown, paint)];
+    lines.push(match (shown.interruption, shown.deleted) {
+        (Some(why), _) => {
+            let age = view::age(Some(reading.at), shown.now);
+            let why = view::one_line(why);
+            Line::styled(
+                format!("as of {age} ago: {why}; trying again"),
+                paint.warning(),
+            )
+        }
+        (None, Some(at)) => {
+            let age = view::age(Some(at), shown.now);
+            Line::styled(format!("it was deleted {age} ago"), paint.warning())
+        }
+        (None, None) => because(&reading.set),
     });
     let room = height.saturating_sub(lines.len() + BELOW + 1);
     lines.extend(roles(&reading.set, choice, width, room, paint));
@@ -50,7 +74,7 @@ pub(super) fn draw(
     lines.extend(chosen(&reading.set, choice, paint));
     lines.push(Line::raw(""));
     let room = height.saturating_sub(lines.len() + 1);
-    lines.extend(pane(reading, choice, room, paint));
+    lines.extend(pane(shown, choice, room, paint));
     let keys = " ←→ Job  ↑↓ role  f failed  p Pod  Tab events/logs  q quit";
     let body = Rect {
         height: area.height.saturating_sub(1),
@@ -102,7 +126,7 @@ impl Paint {
             "Completed" | "Succeeded" => self.color(Color::Cyan),
             "Running" => self.color(Color::Green),
             "Failed" | "Failing" | "Error" | "Warning" => self.color(Color::Red),
-            "Terminating" | "Gone" => self.color(Color::Magenta),
+            "Terminating" | "Gone" | "Deleted" => self.color(Color::Magenta),
             _ => self.color(Color::Yellow),
         }
     }
@@ -112,8 +136,13 @@ fn bold() -> Style {
     Style::new().add_modifier(Modifier::BOLD)
 }
 
-fn title(reading: &Reading, paint: Paint) -> Line<'static> {
-    let set = &reading.set;
+fn title(shown: &Shown<'_>, paint: Paint) -> Line<'static> {
+    let set = &shown.reading.set;
+    let state = if shown.deleted.is_some() {
+        "Deleted"
+    } else {
+        set.state
+    };
     let created = set.created.as_ref().map(|time| time.0);
     let restarts = match set.max_restarts {
         Some(most) => format!(
@@ -125,11 +154,8 @@ fn title(reading: &Reading, paint: Paint) -> Line<'static> {
     };
     Line::from(vec![
         Span::styled(format!("{}/{}  ", set.namespace, set.name), bold()),
-        Span::styled(
-            set.state,
-            paint.state(set.state).add_modifier(Modifier::BOLD),
-        ),
-        Span::raw(format!("  {restarts}  {}", view::age(created, reading.now))),
+        Span::styled(state, paint.state(state).add_modifier(Modifier::BOLD)),
+        Span::raw(format!("  {restarts}  {}", view::age(created, shown.now))),
     ])
 }
 
@@ -291,7 +317,8 @@ fn pod_line(pod: &PodView, here: bool, paint: Paint) -> Line<'static> {
 }
 
 /// Events, or the log of the chosen Pod, in so many lines.
-fn pane(reading: &Reading, choice: &Choice, room: usize, paint: Paint) -> Vec<Line<'static>> {
+fn pane(shown: &Shown<'_>, choice: &Choice, room: usize, paint: Paint) -> Vec<Line<'static>> {
+    let reading = shown.reading;
     let room = room.saturating_sub(1);
     let mut lines = Vec::new();
     match choice.pane {
@@ -299,7 +326,7 @@ fn pane(reading: &Reading, choice: &Choice, room: usize, paint: Paint) -> Vec<Li
             lines.push(Line::styled("Events", bold()));
             let first = reading.told.len().saturating_sub(room);
             for one in &reading.told[first..] {
-                let age = view::age(Some(one.last.0), reading.now);
+                let age = view::age(Some(one.last.0), shown.now);
                 let style = if one.is_warning() {
                     paint.warning()
                 } else {
@@ -314,25 +341,32 @@ fn pane(reading: &Reading, choice: &Choice, room: usize, paint: Paint) -> Vec<Li
         }
         Pane::Logs => {
             let chosen = choice.pod(&reading.set);
+            let log = shown.log.filter(|log| Some(&log.pod) == chosen.as_ref());
             let title = chosen.as_deref().unwrap_or("there is no Pod");
-            lines.push(Line::styled(format!("Log of {title}"), bold()));
-            let log = reading
-                .log
-                .as_ref()
-                .filter(|log| Some(&log.pod) == chosen.as_ref());
-            match log.map(|log| &log.lines) {
-                Some(Ok(log)) => {
-                    let first = log.len().saturating_sub(room);
-                    lines.extend(log[first..].iter().map(|line| Line::raw(line.clone())));
+            let over = match log.map(|log| &log.state) {
+                Some(State::Ended) => " (ended)",
+                _ => "",
+            };
+            lines.push(Line::styled(format!("Log of {title}{over}"), bold()));
+            let Some(log) = log else {
+                if chosen.is_some() {
+                    lines.push(Line::raw("it has not started"));
                 }
-                Some(Err(why)) => {
-                    lines.push(Line::styled(
-                        format!("not to be had: {why}"),
-                        paint.warning(),
-                    ));
-                }
-                None if chosen.is_some() => lines.push(Line::raw("…")),
-                None => {}
+                return lines;
+            };
+            let failed = match &log.state {
+                State::Failed(why) => Some(why),
+                _ => None,
+            };
+            let room = room - usize::from(failed.is_some()).min(room);
+            let first = log.lines.len().saturating_sub(room);
+            lines.extend(log.lines.range(first..).map(|line| Line::raw(line.clone())));
+            if let Some(why) = failed {
+                let why = format!("cannot be read: {}", view::one_line(why));
+                lines.push(Line::styled(why, paint.warning()));
+            }
+            if log.state == State::Asked && log.lines.is_empty() {
+                lines.push(Line::raw("…"));
             }
         }
     }

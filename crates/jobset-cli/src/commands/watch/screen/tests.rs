@@ -7,17 +7,30 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::{Value, json};
 
 use super::super::choice::Then;
-use super::super::follow::Log;
+use super::super::log::{Log, State};
 use super::*;
 use crate::view::testing;
 
 /// What a screen of this size shows.
 fn screen(size: (u16, u16), reading: &Reading, choice: &Choice) -> Buffer {
+    screen_of(size, &shown(reading), choice)
+}
+
+fn screen_of(size: (u16, u16), shown: &Shown<'_>, choice: &Choice) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    terminal
-        .draw(|frame| draw(frame, reading, None, choice, true))
-        .unwrap();
+    terminal.draw(|frame| draw(frame, shown, choice)).unwrap();
     terminal.backend().buffer().clone()
+}
+
+fn shown(reading: &Reading) -> Shown<'_> {
+    Shown {
+        reading,
+        log: None,
+        now: testing::now(),
+        interruption: None,
+        deleted: None,
+        colored: true,
+    }
 }
 
 /// The characters, without spaces at the ends of lines.
@@ -31,12 +44,7 @@ fn text(buffer: &Buffer) -> String {
 }
 
 fn reading(snapshot: &view::Snapshot) -> Reading {
-    Reading {
-        set: SetView::with_children(snapshot),
-        told: view::happenings(snapshot.events(), &snapshot.jobset),
-        now: snapshot.now,
-        log: None,
-    }
+    Reading::of(snapshot, &mut view::PodViews::default())
 }
 
 /// A leader that runs, a worker that has failed, and one that is not there.
@@ -113,25 +121,110 @@ Events
 
 #[test]
 fn the_log_of_the_chosen_pod_is_shown() {
-    let mut reading = small();
+    let reading = small();
     let mut choice = Choice {
         pane: Pane::Logs,
         ..Choice::default()
     };
     let pod = choice.pod(&reading.set).unwrap();
-    assert!(text(&screen((80, 24), &reading, &choice)).contains("Log of js-leader-0-0-abcde\n…\n"));
-    reading.log = Some(Log {
+    let with = |log: Option<&Log>, choice: &Choice| {
+        let shown = Shown {
+            log,
+            ..shown(&reading)
+        };
+        text(&screen_of((80, 24), &shown, choice))
+    };
+    let not_yet = with(None, &choice);
+    assert!(not_yet.contains("Log of js-leader-0-0-abcde\nit has not started\n"));
+    let mut log = Log {
         pod,
-        lines: Ok((0..100).map(|number| format!("line {number}")).collect()),
-    });
-    let shown = text(&screen((80, 24), &reading, &choice));
+        ..Log::default()
+    };
+    assert!(with(Some(&log), &choice).contains("abcde\n…\n"));
+    log.lines = (0..100).map(|number| format!("line {number}")).collect();
+    log.state = State::Open;
+    let open = with(Some(&log), &choice);
     assert!(
-        shown.contains("line 99\n") && !shown.contains("line 80\n"),
-        "{shown}"
+        open.contains("line 99\n") && !open.contains("line 80\n"),
+        "{open}"
+    );
+    log.state = State::Ended;
+    let ended = with(Some(&log), &choice);
+    assert!(ended.contains("Log of js-leader-0-0-abcde (ended)\n") && ended.contains("line 99\n"));
+    log.state = State::Failed("connection\nreset".to_owned());
+    let failed = with(Some(&log), &choice);
+    assert!(
+        failed.contains("line 99\ncannot be read: connection; reset\n"),
+        "{failed}"
     );
     choice.pod = 1;
-    let shown = text(&screen((80, 24), &reading, &choice));
-    assert!(!shown.contains("line 99"), "that of another Pod: {shown}");
+    let other = with(Some(&log), &choice);
+    assert!(!other.contains("line 99"), "that of another Pod: {other}");
+}
+
+#[test]
+fn what_is_out_of_date_says_so() {
+    let reading = small();
+    let shown = Shown {
+        now: "2026-01-01T00:10:12Z".parse().unwrap(),
+        interruption: Some("cannot watch pods: connection refused"),
+        ..shown(&reading)
+    };
+    let drawn = text(&screen_of((80, 24), &shown, &Choice::default()));
+    assert!(
+        drawn.contains("\nas of 12s ago: cannot watch pods: connection refused; trying again\n"),
+        "{drawn}"
+    );
+    let shown = Shown {
+        interruption: None,
+        deleted: Some(testing::now()),
+        ..shown
+    };
+    let drawn = text(&screen_of((80, 24), &shown, &Choice::default()));
+    assert!(
+        drawn.starts_with("default/js  Deleted  ") && drawn.contains("\nit was deleted 12s ago\n"),
+        "{drawn}"
+    );
+}
+
+#[test]
+fn times_go_on_without_news() {
+    let reading = small();
+    let later = Shown {
+        now: "2026-01-01T00:00:30Z".parse().unwrap(),
+        ..shown(&reading)
+    };
+    let drawn = text(&screen_of((80, 24), &later, &Choice::default()));
+    assert!(drawn.contains("   27s js JobsReady"), "{drawn}");
+}
+
+#[test]
+fn of_thousands_of_pods_only_those_that_changed_are_looked_at_again() {
+    let mut snapshot = testing::snapshot(
+        testing::jobset(&json!({})),
+        (0..5000)
+            .map(|index| testing::job("workers", index, &json!({"active": 1})))
+            .collect(),
+        (0..5000)
+            .map(|index| testing::pod("workers", index, 0, &json!({"phase": "Pending"})))
+            .collect(),
+        vec![],
+    );
+    let mut views = view::PodViews::default();
+    Reading::of(&snapshot, &mut views);
+    assert_eq!(views.made, 5000);
+    let running = testing::pod("workers", 4321, 0, &json!({"phase": "Running"}));
+    snapshot.pods[4321] = std::sync::Arc::new(running);
+    // One is gone, and comes back under the same name.
+    let gone = snapshot.pods.remove(7);
+    let reading = Reading::of(&snapshot, &mut views);
+    assert_eq!(views.made, 5001);
+    let workers = &reading.set.roles[1];
+    assert_eq!(workers.jobs[4321].pods[0].state, "Running");
+    assert!(workers.jobs[7].pods.is_empty());
+    snapshot.pods.push(gone);
+    Reading::of(&snapshot, &mut views);
+    assert_eq!(views.made, 5002);
 }
 
 fn many(failed: &[i64]) -> Reading {
