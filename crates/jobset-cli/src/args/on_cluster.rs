@@ -116,7 +116,7 @@ Exit codes: 0 drawn, 1 there is no such JobSet or the cluster cannot be asked, 2
   jobset top training
   jobset top training --output json
 
-Needs a cluster that serves metrics.k8s.io, as metrics-server does. `jobset up` and `jobset run` do not.
+Needs a cluster that serves metrics.k8s.io: `jobset up` and `jobset run` do, others with metrics-server.
 CPU is in thousandths of a processor. Pods that have just started have no figures yet.
 
 Exit codes: 0 shown, 1 there is no such JobSet, no metrics, or the cluster cannot be asked, 2 bad usage.")]

@@ -14,6 +14,7 @@
 //! | `probes` | probes and hooks |
 //! | `sources`, `volumes` | ConfigMaps, Secrets; volumes as host directories |
 //! | `logs`, `pod_logs` | output of containers, kept and served |
+//! | `meter` | what containers use |
 //! | `address` | loopback addresses |
 //! | `account` | how containers reach the API, and as whom |
 //! | `tools` | programs that are put on their `PATH` |
@@ -39,6 +40,7 @@ mod env;
 mod fields;
 pub(crate) mod lifecycle;
 pub mod logs;
+mod meter;
 mod pod;
 mod pod_logs;
 mod probes;
@@ -72,6 +74,7 @@ use account::Accounts;
 use address::Addresses;
 use fields::PodFacts;
 use logs::{LogHub, PodName};
+use meter::Meter;
 use pod::{Message, Worker};
 use runtime::process::Launcher;
 
@@ -112,6 +115,7 @@ pub(crate) struct Node {
     pub(crate) options: NodeOptions,
     pub(crate) launcher: Launcher,
     pub(crate) logs: LogHub,
+    pub(crate) meter: Meter,
     pub(crate) names: Names,
     pub(crate) recorder: Recorder,
     pub(crate) base_env: Vec<(String, String)>,
@@ -154,6 +158,7 @@ impl Kubelet {
         let node = Node {
             launcher: Launcher::new(options.launcher.clone(), &options.cluster_id),
             logs: LogHub::new(options.scratch.join("logs")),
+            meter: Meter::default(),
             names: Names::new(real.then(|| options.scratch.join("names"))),
             recorder,
             base_env,
@@ -185,6 +190,11 @@ impl Kubelet {
     /// The output of all containers.
     pub fn logs(&self) -> LogHub {
         self.node.logs.clone()
+    }
+
+    /// What the containers use.
+    pub(crate) fn meter(&self) -> Meter {
+        self.node.meter.clone()
     }
 
     /// What starts the containers.
@@ -236,7 +246,13 @@ impl Kubelet {
             }
         });
         let names = self.node.names.keep_flushed(shutdown.clone());
-        tokio::join!(services, watch, names);
+        let measure = async {
+            // What does not run uses nothing at any time.
+            if matches!(self.node.options.runtime, Runtime::Process) {
+                self.node.meter.keep(shutdown.clone()).await;
+            }
+        };
+        tokio::join!(services, watch, names, measure);
         for known in pods.values() {
             let _ = known
                 .sender
