@@ -24,7 +24,7 @@ pub(crate) use failure::Failure;
 pub(crate) use job::{JobView, wanted_pods};
 pub(crate) use pod::{PodPlace, PodView, label};
 pub(crate) use queue::QueueState;
-pub(crate) use set::{PodViews, RoleView, SetView};
+pub(crate) use set::{PodViews, RoleView, SetView, roles};
 pub(crate) use snapshot::Snapshot;
 pub(crate) use table::table;
 pub(crate) use tree::tree;

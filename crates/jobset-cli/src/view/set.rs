@@ -188,7 +188,7 @@ impl PodViews {
 }
 
 /// The replicated jobs with the counts of the status.
-fn roles(jobset: &JobSet) -> Vec<RoleView> {
+pub(crate) fn roles(jobset: &JobSet) -> Vec<RoleView> {
     let counts: BTreeMap<&str, _> = jobset
         .status
         .iter()

@@ -92,15 +92,7 @@ impl Place {
 
     /// Runs the command to its end with a text on its standard input.
     pub(crate) fn run_with_input<I: AsRef<OsStr>>(&self, arguments: &[I], input: &str) -> Ended {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).unwrap();
-        drop(stdin);
-        Running::new(child).wait()
+        run_with_input(self.command(arguments), input)
     }
 
     /// Starts the command.
@@ -123,6 +115,14 @@ impl Place {
     pub(crate) fn temporary_directory(&self) -> &Path {
         self.temporary.path()
     }
+}
+
+fn run_with_input(mut command: Command, input: &str) -> Ended {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    Running::new(child).wait()
 }
 
 /// The command while it runs. It is killed when this is dropped.
@@ -247,6 +247,11 @@ impl Cluster {
     /// Runs it to its end.
     pub(crate) fn run<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Ended {
         self.start(arguments).wait()
+    }
+
+    /// Runs it to its end with a text on its standard input.
+    pub(crate) fn run_with_input<I: AsRef<OsStr>>(&self, arguments: &[I], input: &str) -> Ended {
+        run_with_input(self.command(arguments), input)
     }
 
     /// Sends a request to the API and returns the answer.

@@ -81,7 +81,6 @@ use runtime::process::Launcher;
 pub use account::ApiAccess;
 pub use env::INHERITED;
 pub use lifecycle::RestartBackoff;
-pub use quantity::nano_units;
 pub use runtime::{EXIT_CODE, FakeRuntime, Runtime};
 
 /// How the node runs.
