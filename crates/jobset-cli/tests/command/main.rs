@@ -18,5 +18,7 @@ mod processes;
 mod real_kubectl;
 mod render;
 mod support;
+mod terminal;
+mod transcripts;
 mod validate;
 mod workloads;

@@ -425,9 +425,14 @@ pub(crate) fn said(ended: &Ended, pod: &str, text: &str) -> usize {
         .count()
 }
 
-/// Whether the machine has what an example needs; says so loudly if not.
+/// Whether the machine has what a test needs; says so loudly if not.
 pub(crate) fn has(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
+    has_version(program, "--version")
+}
+
+/// The same, where another flag asks for the version.
+pub(crate) fn has_version(program: &str, flag: &str) -> bool {
+    let found = Command::new(program).arg(flag).output().is_ok();
     if !found {
         missing(program);
     }
@@ -439,6 +444,6 @@ pub(crate) fn missing(what: &str) {
     // Written directly, because the test harness captures what the macros print.
     let _ = writeln!(
         std::io::stderr(),
-        "\n### {what} IS NOT INSTALLED: a test of the examples DID NOT RUN ###"
+        "\n### {what} IS NOT INSTALLED: a test that needs it DID NOT RUN ###"
     );
 }
