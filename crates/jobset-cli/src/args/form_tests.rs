@@ -11,9 +11,10 @@ const WIDTH: usize = 100;
 /// What the process can end with, in the order in which help tells it.
 const CODES: [&str; 5] = ["0", "1", "2", "124", "130"];
 /// Flags that mean something else in another command, and say so.
-const DIFFERENT: [&str; 10] = [
+const DIFFERENT: &[&str] = &[
     "context",
     "follow",
+    "image",
     "job",
     "kubeconfig",
     "name",

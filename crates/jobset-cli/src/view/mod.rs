@@ -18,7 +18,7 @@ mod tree;
 mod usage;
 
 pub(crate) use attempts::Attempts;
-pub(crate) use events::{Happening, happenings};
+pub(crate) use events::{Gathered, Happening, gathered, happenings};
 pub(crate) use explanation::Explanation;
 pub(crate) use failure::Failure;
 pub(crate) use job::{JobView, wanted_pods};

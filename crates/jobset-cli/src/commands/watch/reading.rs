@@ -7,9 +7,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::log::Target;
-use crate::view::{Happening, PodViews, SetView, Snapshot, happenings};
+use crate::view::{Gathered, PodViews, SetView, Snapshot, gathered, happenings};
 
-/// Events that are kept.
+/// Events, or groups of them, that are kept.
 const EVENTS: usize = 200;
 
 /// The JobSet as it was told last.
@@ -17,7 +17,7 @@ const EVENTS: usize = 200;
 pub(super) struct Reading {
     pub(super) set: SetView,
     /// The newest events, oldest first.
-    pub(super) told: Vec<Happening>,
+    pub(super) told: Vec<Gathered>,
     pods: Vec<Arc<Pod>>,
     /// When it was told.
     pub(super) at: Timestamp,
@@ -26,7 +26,7 @@ pub(super) struct Reading {
 impl Reading {
     /// Of a snapshot; Pods that are as they were are not looked at again.
     pub(super) fn of(snapshot: &Snapshot, views: &mut PodViews) -> Self {
-        let mut told = happenings(snapshot.events(), &snapshot.jobset);
+        let mut told = gathered(&happenings(snapshot.events(), &snapshot.jobset));
         told.drain(..told.len().saturating_sub(EVENTS));
         Self {
             set: SetView::with_children_again(snapshot, views),

@@ -13,12 +13,15 @@ use super::reading::Reading;
 use crate::timeline::Phase;
 use crate::view::{self, PodView, RoleView, SetView};
 
-/// Columns of a role's name.
+/// Columns of a role's name, at least.
 const NAME: usize = 16;
 /// Columns of a role's counts, at the end of its line.
 const COUNTS: usize = 13;
 /// Lines below the roles: the chosen Job, its Pods, and at least some of events or log.
 const BELOW: usize = 9;
+/// What the cells mean.
+const LEGEND: &str =
+    " · pending  | suspended  ░ starting  █ ready  = succeeded  x failed  - deleting";
 /// Jobs of a role that are shown; the API allows more than any memory holds.
 const MOST_JOBS: usize = 100_000;
 /// Pods of a Job that are listed.
@@ -70,7 +73,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, shown: &Shown<'_>, choice: &Choice) {
     });
     let room = height.saturating_sub(lines.len() + BELOW + 1);
     lines.extend(roles(&reading.set, choice, width, room, paint));
-    lines.push(Line::raw(""));
+    lines.push(Line::styled(
+        cut(LEGEND, width),
+        paint.color(Color::DarkGray),
+    ));
     lines.extend(chosen(&reading.set, choice, paint));
     lines.push(Line::raw(""));
     let room = height.saturating_sub(lines.len() + 1);
@@ -144,13 +150,16 @@ fn title(shown: &Shown<'_>, paint: Paint) -> Line<'static> {
         set.state
     };
     let created = set.created.as_ref().map(|time| time.0);
+    let restarts = view::count(set.restarts, "restart");
     let restarts = match set.max_restarts {
+        Some(most) if set.counted_restarts == set.restarts => {
+            format!("{} of at most {most} restarts", set.restarts)
+        }
         Some(most) => format!(
-            "{}, {} of at most {most} counted",
-            view::count(set.restarts, "restart"),
+            "{restarts}, {} of at most {most} counted",
             set.counted_restarts
         ),
-        None => view::count(set.restarts, "restart"),
+        None => restarts,
     };
     Line::from(vec![
         Span::styled(format!("{}/{}  ", set.namespace, set.name), bold()),
@@ -160,10 +169,28 @@ fn title(shown: &Shown<'_>, paint: Paint) -> Line<'static> {
 }
 
 fn because(set: &SetView) -> Line<'static> {
-    if set.reason.is_empty() {
+    if !set.reason.is_empty() {
+        return Line::raw(format!("{}: {}", set.reason, view::one_line(&set.message)));
+    }
+    if set.state != "Starting" {
         return Line::raw("");
     }
-    Line::raw(format!("{}: {}", set.reason, view::one_line(&set.message)))
+    let missing = set
+        .roles
+        .iter()
+        .filter(|role| role.ready + role.succeeded < role.replicas);
+    let missing: Vec<String> = missing
+        .map(|role| {
+            let after = if role.after.is_empty() || !role.jobs.is_empty() {
+                String::new()
+            } else {
+                format!(" (starts after {})", role.after.join(", "))
+            };
+            let up = role.ready + role.succeeded;
+            format!("{} {up} of {}{after}", role.name, role.replicas)
+        })
+        .collect();
+    Line::raw(format!("not ready: {}", missing.join("; ")))
 }
 
 /// The Jobs of a role at their places: what each does, or nothing if it is not there.
@@ -205,7 +232,9 @@ fn roles(
     room: usize,
     paint: Paint,
 ) -> Vec<Line<'static>> {
-    let row = width.saturating_sub(NAME + COUNTS + 2).max(8);
+    let longest = set.roles.iter().map(|role| role.name.chars().count() + 1);
+    let name_width = longest.max().unwrap_or(0).clamp(NAME, NAME.max(width / 4));
+    let row = width.saturating_sub(name_width + COUNTS + 2).max(8);
     let room = room.max(1);
     // More roles than lines: those around the chosen one.
     let first = (choice.role + 1).saturating_sub(room);
@@ -231,7 +260,7 @@ fn roles(
         let rows = spans.chunks(row).map(<[_]>::to_vec).collect::<Vec<_>>();
         for (line, cells) in rows.into_iter().enumerate() {
             let name = match line {
-                0 => cut(&role.name, NAME - 1),
+                0 => cut(&role.name, name_width - 1),
                 1 if per_cell > 1 => format!(" {per_cell} Jobs a cell"),
                 _ => String::new(),
             };
@@ -240,7 +269,7 @@ fn roles(
             } else {
                 Style::new()
             };
-            let mut parts = vec![Span::styled(format!("{name:NAME$}│"), style)];
+            let mut parts = vec![Span::styled(format!("{name:name_width$}│"), style)];
             let drawn = cells.len();
             // Neighbours of one style are one span.
             for run in cells.chunk_by(|a, b| a.1 == b.1) {
@@ -326,16 +355,19 @@ fn pane(shown: &Shown<'_>, choice: &Choice, room: usize, paint: Paint) -> Vec<Li
             lines.push(Line::styled("Events", bold()));
             let first = reading.told.len().saturating_sub(room);
             for one in &reading.told[first..] {
-                let age = view::age(Some(one.last.0), shown.now);
-                let style = if one.is_warning() {
+                let age = view::age(Some(one.newest.last.0), shown.now);
+                let style = if one.newest.is_warning() {
                     paint.warning()
                 } else {
                     Style::new()
                 };
                 lines.push(Line::from(vec![
-                    Span::raw(format!("{age:>6} {} ", one.name)),
-                    Span::styled(one.reason.clone(), style),
-                    Span::raw(format!(": {}", view::one_line(&one.note))),
+                    Span::raw(format!("{age:>6} {} ", one.about())),
+                    Span::styled(one.newest.reason.clone(), style),
+                    Span::raw(match one.note() {
+                        "" => String::new(),
+                        note => format!(": {}", view::one_line(note)),
+                    }),
                 ]));
             }
         }

@@ -83,11 +83,11 @@ fn everything_fits_on_80_by_24() {
     assert_eq!(
         shown,
         "\
-default/js  Starting  1 restart, 1 of at most 2 counted  10m
-
+default/js  Starting  1 of at most 2 restarts  10m
+not ready: workers 0 of 2
 leader          │█                                                │          1/1
 workers         │x                                                │          0/2
-
+ · pending  | suspended  ░ starting  █ ready  = succeeded  x failed  - deleting
 js-leader-0  Running  attempt 0
 > js-leader-0-0-abcde  Running 0/1 on node-0
   js-leader-0-1-abcde  Running 0/1 on node-0
@@ -255,7 +255,9 @@ fn five_thousand_jobs_fit_and_a_change_redraws_little() {
     let before = screen((80, 24), &before, &choice);
     let after_screen = screen((80, 24), &after, &choice);
     let shown = text(&after_screen);
-    assert_eq!(shown.matches('x').count(), 1, "one cell: {shown}");
+    let rows = shown.lines().filter(|line| line.contains('│'));
+    let failed: usize = rows.map(|row| row.matches('x').count()).sum();
+    assert_eq!(failed, 1, "one cell: {shown}");
     assert!(
         shown.contains("Jobs a cell") && shown.contains("/5000"),
         "{shown}"
@@ -323,4 +325,31 @@ fn a_job_that_leaves_is_seen() {
     let shown = text(&screen((80, 24), &reading(&snapshot), &Choice::default()));
     assert!(shown.contains("leader          │-"), "{shown}");
     assert!(shown.contains("js-leader-0  Terminating"), "{shown}");
+}
+
+#[test]
+fn what_a_starting_jobset_waits_for_is_said() {
+    let jobset = testing::jobset(&json!({"restarts": 2, "restartsCountTowardsMax": 1}));
+    let snapshot = testing::snapshot(jobset, vec![], vec![], vec![]);
+    let drawn = text(&screen((80, 24), &reading(&snapshot), &Choice::default()));
+    assert!(
+        drawn.starts_with(
+            "default/js  Starting  2 restarts, 1 of at most 2 counted  10m\n\
+             not ready: leader 0 of 1; workers 0 of 2 (starts after leader (Ready))\n"
+        ),
+        "{drawn}"
+    );
+}
+
+#[test]
+fn long_names_of_roles_are_shown_where_there_is_room() {
+    let jobset: JobSet = serde_json::from_value(json!({
+        "metadata": {"name": "js", "namespace": "default", "uid": "u"},
+        "spec": {"replicatedJobs": [{"name": "workers-with-a-long-name", "template": {}}]},
+    }))
+    .unwrap();
+    let reading = reading(&testing::snapshot(jobset, vec![], vec![], vec![]));
+    let drawn = |width| text(&screen((width, 24), &reading, &Choice::default()));
+    assert!(drawn(80).contains("\nworkers-with-a-lon… │"));
+    assert!(drawn(120).contains("\nworkers-with-a-long-name │"));
 }
