@@ -117,7 +117,7 @@ fn every_argument_is_explained_in_the_same_form() {
                 .get_value_names()
                 .unwrap_or_default()
                 .iter()
-                .map(|v| v.as_str())
+                .map(clap::builder::Str::as_str)
                 .collect();
             let values = if takes {
                 values.join(" ")

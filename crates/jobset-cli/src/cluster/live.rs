@@ -155,7 +155,7 @@ impl Live {
         let jobset = self
             .mirror
             .jobsets
-            .kept
+            .known
             .get(&self.name)
             .ok_or_else(|| NoJobSet {
                 name: self.name.clone(),
@@ -285,7 +285,7 @@ impl Mirror {
 
 /// The objects of a kind by their names.
 struct Kept<K> {
-    kept: HashMap<String, Arc<K>>,
+    known: HashMap<String, Arc<K>>,
     /// A list that is being read; until it is whole, what was known before stands.
     coming: HashMap<String, Arc<K>>,
     listed: bool,
@@ -294,7 +294,7 @@ struct Kept<K> {
 impl<K> Default for Kept<K> {
     fn default() -> Self {
         Self {
-            kept: HashMap::new(),
+            known: HashMap::new(),
             coming: HashMap::new(),
             listed: false,
         }
@@ -305,10 +305,10 @@ impl<K: Resource<DynamicType = ()>> Kept<K> {
     fn apply(&mut self, event: Event<K>) -> bool {
         match event {
             Event::Apply(object) => {
-                self.kept.insert(object.name_any(), Arc::new(object));
+                self.known.insert(object.name_any(), Arc::new(object));
                 true
             }
-            Event::Delete(object) => self.kept.remove(&object.name_any()).is_some(),
+            Event::Delete(object) => self.known.remove(&object.name_any()).is_some(),
             Event::Init => {
                 self.coming.clear();
                 false
@@ -318,7 +318,7 @@ impl<K: Resource<DynamicType = ()>> Kept<K> {
                 false
             }
             Event::InitDone => {
-                self.kept = std::mem::take(&mut self.coming);
+                self.known = std::mem::take(&mut self.coming);
                 self.listed = true;
                 true
             }
@@ -326,7 +326,7 @@ impl<K: Resource<DynamicType = ()>> Kept<K> {
     }
 
     fn all(&self) -> impl Iterator<Item = Arc<K>> {
-        self.kept.values().cloned()
+        self.known.values().cloned()
     }
 }
 

@@ -236,8 +236,8 @@ fn installing() {
     let mut found = String::new();
     for document in ended.expect_code(0).stdout.split("\n---\n") {
         let field = |name: &str| {
-            let lines = document.lines().map(str::trim_start);
-            let value = lines.filter_map(|line| line.strip_prefix(name)).next();
+            let mut lines = document.lines().map(str::trim_start);
+            let value = lines.find_map(|line| line.strip_prefix(name));
             value.unwrap_or_default().trim().to_owned()
         };
         found.push_str(&format!("{} {}\n", field("kind:"), field("name:")));
