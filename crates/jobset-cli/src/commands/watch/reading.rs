@@ -38,7 +38,8 @@ impl Reading {
 
     /// Where the log of a Pod of this name comes from: its first container, as it runs now.
     pub(super) fn target(&self, pod: &str) -> Option<Target> {
-        let pod = self.pods.iter().find(|one| one.name_any() == pod)?;
+        let named = |one: &&Arc<Pod>| one.metadata.name.as_deref() == Some(pod);
+        let pod = self.pods.iter().find(named)?;
         let container = pod.spec.as_ref()?.containers.first()?.name.clone();
         let statuses = pod.status.as_ref()?.container_statuses.iter().flatten();
         let status = statuses.into_iter().find(|one| one.name == container);
