@@ -126,6 +126,7 @@ fn a_failing_jobset_is_watched_on_the_whole_screen() {
     };
     let running = terminal.until(|screen| {
         screen.contains("train  Running")
+            && screen.contains(" Running 1/1 on node-0")
             && screen.contains("workers         \u{2502}\u{2588}\u{2588}\u{2588}")
     });
     // Events come when they come; they are at the bottom, above the keys.
