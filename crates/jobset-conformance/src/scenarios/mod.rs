@@ -1,6 +1,7 @@
 //! The scenarios.
 
 mod creation;
+mod dns;
 mod failure;
 mod lifetime;
 mod names;
@@ -67,6 +68,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         suspend::LIST,
         lifetime::LIST,
         names::LIST,
+        dns::LIST,
         takeover::LIST,
         policy::LIST,
     ]
