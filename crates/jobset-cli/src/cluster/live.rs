@@ -126,12 +126,7 @@ impl Live {
                 self.changed |= self.mirror.apply(change);
                 Ok(())
             }
-            Err(
-                watcher::Error::InitialListFailed(error)
-                | watcher::Error::WatchStartFailed(error)
-                | watcher::Error::WatchFailed(error),
-            ) => Err(plain(error)),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(trouble(error)),
         }
     }
 
@@ -152,6 +147,16 @@ impl Live {
             self.mirror.events.all().collect(),
             Timestamp::now(),
         ))
+    }
+}
+
+/// What a watch stumbles over, in the server's own words, if it has any.
+pub(crate) fn trouble(error: watcher::Error) -> anyhow::Error {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => plain(error),
+        error => error.into(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use futures::{AsyncBufRead, AsyncBufReadExt as _};
 use jobset_api::JobSet;
 use jobset_api::constants as keys;
@@ -95,16 +95,7 @@ where
         let page = api
             .list(&params)
             .await
-            .map_err(|error| match error {
-                // Collections that a server knows are never missing, only empty.
-                kube::Error::Api(status) if status.code == 404 => anyhow!(
-                    "the cluster does not know {}s: is the operator installed? \
-                     (jobset install --help)",
-                    K::kind(&())
-                ),
-                error => plain(error),
-            })
-            .with_context(|| format!("cannot list {}", K::plural(&())))?;
+            .map_err(|error| unlisted::<K>(error))?;
         objects.extend(page.items.into_iter().map(|mut object| {
             object.meta_mut().managed_fields = None;
             trim(&mut object);
@@ -115,6 +106,32 @@ where
             None => return Ok(objects),
         }
     }
+}
+
+/// Finds out whether the JobSets of a namespace, or of all, can be listed.
+pub(crate) async fn probe(at: &Connection, namespace: Option<&str>) -> anyhow::Result<()> {
+    let api: Api<JobSet> = match namespace {
+        Some(namespace) => Api::namespaced(at.client.clone(), namespace),
+        None => Api::all(at.client.clone()),
+    };
+    let one = ListParams::default().limit(1);
+    match api.list_metadata(&one).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(unlisted::<JobSet>(error)),
+    }
+}
+
+/// Why objects of a kind cannot be listed.
+fn unlisted<K: Resource<DynamicType = ()>>(error: kube::Error) -> anyhow::Error {
+    let error = match error {
+        // Collections that a server knows are never missing, only empty.
+        kube::Error::Api(status) if status.code == 404 => anyhow!(
+            "the cluster does not know {}s: is the operator installed? (jobset install --help)",
+            K::kind(&())
+        ),
+        error => plain(error),
+    };
+    error.context(format!("cannot list {}", K::plural(&())))
 }
 
 /// Thousands of Jobs are kept at once, and nobody looks at their templates.
