@@ -96,7 +96,7 @@ finished. A large JobSet is read less often than --interval says.
 Exit codes: 0 finished or left with q, 1 there is no such JobSet or the cluster cannot be asked,
 2 bad usage, 130 interrupted.")]
     Watch(WatchArgs),
-    /// Show JobSets in a browser: list, Jobs of each, timeline, events and logs, as they change
+    /// Show JobSets in a browser: their Jobs as cells, timeline, events, logs
     #[command(after_help = "Examples:
   jobset dashboard
   jobset dashboard --all-namespaces

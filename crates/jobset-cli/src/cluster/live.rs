@@ -120,13 +120,24 @@ impl Live {
         }
     }
 
+    /// Tells no news before this time has passed, but goes on taking note of changes whenever it is
+    /// asked for news: watches that are not read from fall behind.
+    pub(crate) fn rest(&mut self, pause: Duration) {
+        self.earliest = self.earliest.max(Instant::now() + pause);
+    }
+
     fn apply(&mut self, change: Result<Change, watcher::Error>) -> anyhow::Result<()> {
         match change {
             Ok(change) => {
                 self.changed |= self.mirror.apply(change);
                 Ok(())
             }
-            Err(error) => Err(trouble(error)),
+            Err(
+                watcher::Error::InitialListFailed(error)
+                | watcher::Error::WatchStartFailed(error)
+                | watcher::Error::WatchFailed(error),
+            ) => Err(plain(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -134,7 +145,7 @@ impl Live {
         let jobset = self
             .mirror
             .jobsets
-            .kept
+            .known
             .get(&self.name)
             .ok_or_else(|| NoJobSet {
                 name: self.name.clone(),
@@ -147,16 +158,6 @@ impl Live {
             self.mirror.events.all().collect(),
             Timestamp::now(),
         ))
-    }
-}
-
-/// What a watch stumbles over, in the server's own words, if it has any.
-pub(crate) fn trouble(error: watcher::Error) -> anyhow::Error {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => plain(error),
-        error => error.into(),
     }
 }
 
@@ -227,7 +228,7 @@ impl Mirror {
 
 /// The objects of a kind by their names.
 struct Kept<K> {
-    kept: HashMap<String, Arc<K>>,
+    known: HashMap<String, Arc<K>>,
     /// A list that is being read; until it is whole, what was known before stands.
     coming: HashMap<String, Arc<K>>,
     listed: bool,
@@ -236,7 +237,7 @@ struct Kept<K> {
 impl<K> Default for Kept<K> {
     fn default() -> Self {
         Self {
-            kept: HashMap::new(),
+            known: HashMap::new(),
             coming: HashMap::new(),
             listed: false,
         }
@@ -247,10 +248,10 @@ impl<K: Resource<DynamicType = ()>> Kept<K> {
     fn apply(&mut self, event: Event<K>) -> bool {
         match event {
             Event::Apply(object) => {
-                self.kept.insert(object.name_any(), Arc::new(object));
+                self.known.insert(object.name_any(), Arc::new(object));
                 true
             }
-            Event::Delete(object) => self.kept.remove(&object.name_any()).is_some(),
+            Event::Delete(object) => self.known.remove(&object.name_any()).is_some(),
             Event::Init => {
                 self.coming.clear();
                 false
@@ -260,7 +261,7 @@ impl<K: Resource<DynamicType = ()>> Kept<K> {
                 false
             }
             Event::InitDone => {
-                self.kept = std::mem::take(&mut self.coming);
+                self.known = std::mem::take(&mut self.coming);
                 self.listed = true;
                 true
             }
@@ -268,7 +269,7 @@ impl<K: Resource<DynamicType = ()>> Kept<K> {
     }
 
     fn all(&self) -> impl Iterator<Item = Arc<K>> {
-        self.kept.values().cloned()
+        self.known.values().cloned()
     }
 }
 

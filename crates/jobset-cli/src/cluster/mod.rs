@@ -6,7 +6,7 @@ mod queues;
 mod read;
 
 pub(crate) use connect::{Connection, connect, plain};
-pub(crate) use live::{Live, trouble};
+pub(crate) use live::Live;
 pub(crate) use queues::look_up_queues;
 pub(crate) use read::{NoJobSet, all, jobset, last_lines, next_line, probe, snapshot};
 

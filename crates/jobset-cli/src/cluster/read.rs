@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use futures::{AsyncBufRead, AsyncBufReadExt as _};
 use jobset_api::JobSet;
 use jobset_api::constants as keys;
@@ -51,6 +51,19 @@ impl std::fmt::Display for NoJobSet {
 
 impl std::error::Error for NoJobSet {}
 
+/// Finds out whether the JobSets of a namespace, or of all, can be listed.
+pub(crate) async fn probe(at: &Connection, namespace: Option<&str>) -> anyhow::Result<()> {
+    let api: Api<JobSet> = match namespace {
+        Some(namespace) => Api::namespaced(at.client.clone(), namespace),
+        None => Api::all(at.client.clone()),
+    };
+    match api.list_metadata(&ListParams::default().limit(1)).await {
+        Ok(_) => Ok(()),
+        // Whoever lists all of them says why that cannot be.
+        Err(_) => all(api, &ListParams::default(), |_| {}).await.map(drop),
+    }
+}
+
 /// The JobSet with its Jobs, its Pods and, if wanted, the events of the namespace.
 pub(crate) async fn snapshot(
     at: &Connection,
@@ -95,7 +108,16 @@ where
         let page = api
             .list(&params)
             .await
-            .map_err(|error| unlisted::<K>(error))?;
+            .map_err(|error| match error {
+                // Collections that a server knows are never missing, only empty.
+                kube::Error::Api(status) if status.code == 404 => anyhow!(
+                    "the cluster does not know {}s: is the operator installed? \
+                     (jobset install --help)",
+                    K::kind(&())
+                ),
+                error => plain(error),
+            })
+            .with_context(|| format!("cannot list {}", K::plural(&())))?;
         objects.extend(page.items.into_iter().map(|mut object| {
             object.meta_mut().managed_fields = None;
             trim(&mut object);
@@ -106,32 +128,6 @@ where
             None => return Ok(objects),
         }
     }
-}
-
-/// Finds out whether the JobSets of a namespace, or of all, can be listed.
-pub(crate) async fn probe(at: &Connection, namespace: Option<&str>) -> anyhow::Result<()> {
-    let api: Api<JobSet> = match namespace {
-        Some(namespace) => Api::namespaced(at.client.clone(), namespace),
-        None => Api::all(at.client.clone()),
-    };
-    let one = ListParams::default().limit(1);
-    match api.list_metadata(&one).await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(unlisted::<JobSet>(error)),
-    }
-}
-
-/// Why objects of a kind cannot be listed.
-fn unlisted<K: Resource<DynamicType = ()>>(error: kube::Error) -> anyhow::Error {
-    let error = match error {
-        // Collections that a server knows are never missing, only empty.
-        kube::Error::Api(status) if status.code == 404 => anyhow!(
-            "the cluster does not know {}s: is the operator installed? (jobset install --help)",
-            K::kind(&())
-        ),
-        error => plain(error),
-    };
-    error.context(format!("cannot list {}", K::plural(&())))
 }
 
 /// Thousands of Jobs are kept at once, and nobody looks at their templates.

@@ -127,5 +127,8 @@ fn token() -> anyhow::Result<String> {
         .fill(&mut secret)
         .map_err(|_| anyhow!("the system has no random numbers"))
         .context("cannot make a token")?;
-    Ok(secret.iter().map(|byte| format!("{byte:02x}")).collect())
+    let digits = secret.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    Ok(digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect())
 }

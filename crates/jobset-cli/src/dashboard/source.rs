@@ -9,11 +9,11 @@ use jobset_api::JobSet;
 use kube::Api;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher as watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::hub::{Feed, Hub, SHORTEST_PAUSE};
 use super::parts::{of_list, of_set};
-use crate::cluster::{self, Connection, Live, NoJobSet, trouble};
+use crate::cluster::{self, Connection, Live, NoJobSet, plain};
 use crate::view::{Explanation, Failure, QueueState, SetView, Snapshot, happenings};
 
 /// A view that is costly is made less often: the pause is this many times as long as the making.
@@ -60,6 +60,16 @@ pub(super) async fn list(hub: &Hub, feed: &Feed, pause: &mut Duration) -> anyhow
         feed.update(of_list(sets.known.values().map(|(set, _)| set)), None);
         *pause = SHORTEST_PAUSE;
         earliest = Instant::now() + hub.pace.coalesce.max(begun.elapsed() * REST);
+    }
+}
+
+/// What a watch stumbles over, in the server's own words, if it has any.
+fn trouble(error: watcher::Error) -> anyhow::Error {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => plain(error),
+        error => error.into(),
     }
 }
 
@@ -121,7 +131,7 @@ pub(super) async fn set(
                     return error;
                 }
                 *pause = SHORTEST_PAUSE;
-                sleep(begun.elapsed() * REST).await;
+                live.rest(begun.elapsed() * REST);
             }
             Err(error) if error.is::<NoJobSet>() => {
                 feed.vanish(format!("{error:#}"));

@@ -59,6 +59,7 @@ fn commands_that_talk_to_a_cluster_have_the_same_flags() {
         "logs",
         "events",
         "watch",
+        "dashboard",
         "timeline",
         "top",
         "wait",

@@ -55,7 +55,8 @@ export class Detail {
   /** Shows a part. */
   enter(tab, query) {
     if (!this.panels[tab]) tab = 'jobs';
-    if (this.tab && this.tab !== tab) this.panels[this.tab].leave?.();
+    const same = this.tab === tab;
+    if (this.tab && !same) this.panels[this.tab].leave?.();
     this.tab = tab;
     this.query = query;
     for (const [id, element] of this.tabs) {
@@ -73,7 +74,8 @@ export class Detail {
     const chosen = option('role', query.role) + option('job', query.job) + option('pod', query.pod) + option('container', query.container)
       + option('grep', query.grep) + (query.previous ? ' --previous-attempts' : '') + ' --follow';
     this.page.command(`jobset ${commands[tab]}${where}${tab === 'logs' ? chosen : ''}`);
-    if (!this.content.hidden) this.focus();
+    // Who changes what is shown goes on where they are.
+    if (!this.content.hidden && !(same && this.element.contains(document.activeElement))) this.focus();
   }
 
   close() {
@@ -110,9 +112,9 @@ export class Detail {
     setText(this.reason, [set.reason, set.message].filter(Boolean).join(': '));
     show(this.reason, this.reason.textContent !== '');
     const age = (time) => { const element = h('span'); setAge(element, time); return element; };
-    const restarts = set.maxRestarts === undefined
-      ? count(set.restarts, 'restart')
-      : `${count(set.restarts, 'restart')} (${set.countedRestarts} counted of at most ${set.maxRestarts})`;
+    const most = set.maxRestarts === undefined ? '' : set.restarts === set.countedRestarts
+      ? ` of at most ${set.maxRestarts}` : ` (${set.countedRestarts} counted of at most ${set.maxRestarts})`;
+    const restarts = count(set.restarts, 'restart') + most;
     const facts = [['created ', age(set.created), ' ago'], set.finished && ['finished ', age(set.finished), ' ago'], [restarts],
       set.managedBy && [`managed by ${set.managedBy}`],
       set.queue && [`queue ${set.queue.queue}${set.queue.state ? ` (${set.queue.state})` : ''}${set.queue.message ? `: ${set.queue.message}` : ''}`]];
@@ -131,7 +133,7 @@ export class Detail {
       const logs = this.logsLink({ role: one.role, index: one.job.match(/-(\d+)$/)?.[1] ?? '', state: '' }, { name: one.pod });
       parts.push(h('h2', {}, set.state === 'Failed' ? 'Why it failed' : 'What failed first'),
         h('p', {}, 'Job ', h('b', {}, one.job), ` failed first, in attempt ${one.attempt}: ${failure(one)}. `, h('a', { href: logs }, 'Its log')));
-      if (one.lastLines?.length > 0) parts.push(h('p', { class: 'faint' }, 'The last that it printed:'), h('pre', { tabindex: '0' }, one.lastLines.join('\n')));
+      if (one.lastLines?.length > 0) parts.push(h('p', { class: 'faint' }, 'The last lines of its log:'), h('pre', { tabindex: '0' }, one.lastLines.join('\n')));
       else if (one.noLog) parts.push(h('p', { class: 'faint' }, `Its log is not to be had: ${one.noLog}`));
     } else if (set.state === 'Failed') {
       parts.push(h('h2', {}, 'Why it failed'), h('p', {}, set.message || set.reason || 'The JobSet does not say why.'),

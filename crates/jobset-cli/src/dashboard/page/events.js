@@ -12,7 +12,7 @@ export class Events {
     this.warnings = h('input', { type: 'checkbox', onchange: () => this.sift() });
     this.counts = h('span', { class: 'faint', role: 'status' });
     this.body = h('tbody');
-    this.element = h('div', {},
+    this.element = h('div', { tabindex: '-1' },
       h('div', { class: 'bar' }, this.filter, h('label', {}, this.warnings, ' Only warnings'), this.counts),
       h('table', { class: 'events' },
         h('thead', {}, h('tr', {}, ['Last seen', 'Type', 'Reason', 'Object', 'Message'].map((name) => h('th', { scope: 'col' }, name)))),
@@ -78,11 +78,11 @@ export class Events {
   }
 
   key(event) {
-    if (event.key === '/') { this.filter.focus(); return true; }
+    if (event.key === '/') { this.filter.focus(); this.filter.select(); return true; }
     return false;
   }
 
   focus() {
-    this.filter.focus({ preventScroll: true });
+    this.element.focus({ preventScroll: true });
   }
 }

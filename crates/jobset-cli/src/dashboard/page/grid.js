@@ -59,7 +59,7 @@ export class Grid {
       const role = this.role(view.name);
       for (let index = role.cells.size; index < view.replicas; index += 1) this.cell(role, index);
       const parts = [
-        `${view.ready + view.succeeded} of ${count(view.replicas, 'Job')} ready or succeeded`,
+        view.succeeded < view.replicas && `${view.ready.toLocaleString('en')} of ${count(view.replicas, 'Job')} ready`,
         view.succeeded > 0 && `${view.succeeded} succeeded`,
         view.failed > 0 && `${view.failed} failed`,
         view.suspended > 0 && `${view.suspended} suspended`,
@@ -165,7 +165,7 @@ export class Grid {
         h('span', { class: 'faint' }, ` ${facts.filter(Boolean).join(', ')}`),
         since && h('span', { class: 'faint' }, ', being deleted for ', since)),
       why ? h('p', {}, why) : '',
-      h('p', {}, h('a', { href: this.open.logs(job), class: 'plain' }, 'Logs of this Job'), h('span', { class: 'faint' }, ' l')),
+      h('p', {}, h('a', { href: this.open.logs(job), class: 'plain' }, 'Logs of this Job'), ' ', h('kbd', { 'aria-hidden': 'true' }, 'l')),
       job.pods.length === 0
         ? h('p', { class: 'faint' }, 'It has no Pods.')
         : h('ul', { class: 'pods' }, job.pods.map((pod) => h('li', {},

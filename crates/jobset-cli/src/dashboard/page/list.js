@@ -56,6 +56,8 @@ export class List {
       }
       this.fill(row, set);
     }
+    // What is hidden cannot be chosen.
+    show(this.table, this.rows.size > 0);
     if (added) {
       // In the order of namespaces and names; a row that is where it belongs is not touched.
       const keys = [...this.rows.keys()].sort();
@@ -72,7 +74,6 @@ export class List {
     this.sift();
     if (this.rows.size === 0 && parts.get('link')?.state === 'live') this.drawEmpty();
     show(this.empty, this.rows.size === 0 && this.empty.childElementCount > 0);
-    show(this.table, this.rows.size > 0);
   }
 
   drawEmpty() {

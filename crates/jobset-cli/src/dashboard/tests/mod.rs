@@ -321,10 +321,10 @@ async fn what_is_no_name_and_what_is_elsewhere_is_refused() {
     world.stop().await;
 }
 
-/// Of 1,000 Jobs one changes: what is told is that Job and the counts.
+/// One of many Jobs changes: what is told is that Job.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_jobs_the_one_that_changes_is_told() {
-    const JOBS: usize = 1000;
+async fn of_many_jobs_the_one_that_changes_is_told() {
+    const JOBS: usize = 200;
     let world = World::start(None).await;
     world.create("big", JOBS as i32).await;
     let mut stream = world.stream("/api/jobset/default/big").await;
@@ -339,10 +339,10 @@ async fn of_a_thousand_jobs_the_one_that_changes_is_told() {
     let mut second = world.stream("/api/jobset/default/big").await;
     let (all, whole) = second.change().await;
     assert_eq!(all["full"], true);
-    assert!(whole > 100_000, "{whole}");
+    assert!(whole > 50_000, "{whole}");
 
     let pods: Api<Pod> = Api::default_namespaced(world.client.clone());
-    let of_job = ListParams::default().labels("batch.kubernetes.io/job-name=big-workers-500");
+    let of_job = ListParams::default().labels("batch.kubernetes.io/job-name=big-workers-150");
     let pod = pods.list(&of_job).await.unwrap().items[0].name_any();
     let restarted = json!({"status": {"containerStatuses": [{
         "name": "main", "image": "x", "imageID": "", "ready": true, "restartCount": 3, "state": {"running": {}},
@@ -352,7 +352,7 @@ async fn of_a_thousand_jobs_the_one_that_changes_is_told() {
         .unwrap();
     let mut bytes = 0;
     let mut told = Vec::new();
-    while second.parts["job/big-workers-500"]["pods"][0]["restarts"] != 3 {
+    while second.parts["job/big-workers-150"]["pods"][0]["restarts"] != 3 {
         let (delta, length) = second.change().await;
         assert_eq!(delta["full"], false);
         bytes += length;
@@ -360,8 +360,8 @@ async fn of_a_thousand_jobs_the_one_that_changes_is_told() {
     }
     // Some event may have been late.
     let jobs: Vec<&String> = told.iter().filter(|key| key.starts_with("job/")).collect();
-    assert_eq!(jobs, ["job/big-workers-500"], "{told:?}");
-    assert!(bytes < whole / 50, "{bytes} bytes of {whole}");
+    assert_eq!(jobs, ["job/big-workers-150"], "{told:?}");
+    assert!(bytes < whole / 10, "{bytes} bytes of {whole}");
     println!("everything: {whole} bytes; one Job: {bytes} bytes");
     let picture = world.get("/api/jobset/default/big/timeline.svg").await;
     assert_eq!(picture.headers()[header::CONTENT_TYPE], "image/svg+xml");
