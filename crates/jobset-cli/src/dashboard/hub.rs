@@ -2,6 +2,7 @@
 //! the last.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -164,13 +165,13 @@ impl Hub {
                     source::set(self, feed, namespace, name, &mut pause).await
                 }
             };
-            feed.say(&Link::Lost(format!("{error:#}")));
+            feed.lose(&error);
             loop {
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 match self.reconnect().await {
                     Ok(()) => break,
-                    Err(error) => feed.say(&Link::Lost(format!("{error:#}"))),
+                    Err(error) => feed.lose(&error),
                 }
             }
         }
@@ -189,6 +190,8 @@ impl Hub {
 pub(super) struct Feed {
     store: Mutex<Store>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// Whether the cluster answers.
+    answered: AtomicBool,
     version: watch::Sender<u64>,
 }
 
@@ -197,6 +200,7 @@ impl Feed {
         Self {
             store: Mutex::new(Store::new()),
             snapshot: Mutex::default(),
+            answered: AtomicBool::new(false),
             version: watch::Sender::new(0),
         }
     }
@@ -205,6 +209,7 @@ impl Feed {
     pub(super) fn update(&self, mut parts: Parts, snapshot: Option<Arc<Snapshot>>) {
         parts.insert(LINK.to_owned(), to_json(&Link::Live));
         *lock(&self.snapshot) = snapshot;
+        self.answered.store(true, Ordering::Relaxed);
         let mut store = lock(&self.store);
         store.replace(parts);
         self.version.send_replace(store.version());
@@ -213,11 +218,17 @@ impl Feed {
     /// What was shown is not there any more, or never was; the page may go on showing it as such.
     pub(super) fn vanish(&self, why: String) {
         *lock(&self.snapshot) = None;
+        self.answered.store(true, Ordering::Relaxed);
         self.say(&Link::Gone(why));
     }
 
-    /// How things stand; the rest stays as it was.
-    pub(super) fn say(&self, link: &Link) {
+    /// The cluster does not answer; what was known stands.
+    fn lose(&self, error: &anyhow::Error) {
+        self.answered.store(false, Ordering::Relaxed);
+        self.say(&Link::Lost(format!("{error:#}")));
+    }
+
+    fn say(&self, link: &Link) {
         let mut store = lock(&self.store);
         if store.set(LINK, to_json(link)) {
             self.version.send_replace(store.version());
@@ -246,6 +257,16 @@ impl Viewer {
             // The feed that is held here has the sender: it does not end before.
             let _ = self.changes.changed().await;
         }
+    }
+
+    /// Completes when something has changed since the last time. Nothing is lost if the future is dropped.
+    pub(super) async fn changed(&mut self) {
+        let _ = self.changes.changed().await;
+    }
+
+    /// Whether the cluster answers.
+    pub(super) fn is_answered(&self) -> bool {
+        self.feed.answered.load(Ordering::Relaxed)
     }
 
     /// What the view was made of, if it is one of a JobSet that is there.

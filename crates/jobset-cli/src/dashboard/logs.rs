@@ -1,5 +1,6 @@
 //! Logs for the page: the lines of the chosen Pods, as they are printed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::sse::Event;
@@ -9,10 +10,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::hub::Viewer;
+use super::hub::{Hub, Viewer};
 use crate::args::{ConnectionArgs, LogsArgs, OutputKind, PodArgs};
-use crate::cluster::{self, Connection};
-use crate::commands::logs::{Document, Line, Readers};
+use crate::cluster;
+use crate::commands::logs::{Document, Line, Readers, Said};
 
 /// Containers that are read at once.
 const MOST: usize = 100;
@@ -79,23 +80,35 @@ impl LogQuery {
 
 /// What is being read.
 struct Reading {
-    at: Connection,
+    hub: Arc<Hub>,
+    namespace: String,
     args: LogsArgs,
     viewer: Viewer,
-    open: Option<(Readers, mpsc::Receiver<crate::commands::logs::Said>)>,
+    open: Option<Open>,
     earliest: Instant,
     /// What was told last of the logs themselves.
     told: Value,
 }
 
-/// The lines. While the browser does not take them, the logs wait.
+/// The logs of one JobSet.
+struct Open {
+    uid: String,
+    readers: Readers,
+    lines: mpsc::Receiver<Said>,
+}
+
+/// The lines. While the browser does not take them, the logs wait. The stream ends when the cluster does
+/// not answer any more, and when another JobSet has taken the name: the browser asks again, and begins
+/// anew.
 pub(super) fn lines(
-    at: Connection,
+    hub: Arc<Hub>,
+    namespace: &str,
     args: LogsArgs,
     viewer: Viewer,
 ) -> impl Stream<Item = Event> + Send + 'static {
     let reading = Reading {
-        at,
+        hub,
+        namespace: namespace.to_owned(),
         args,
         viewer,
         open: None,
@@ -103,31 +116,44 @@ pub(super) fn lines(
         told: Value::Null,
     };
     futures::stream::unfold(reading, |mut reading| async {
-        let event = reading.next().await;
-        Some((event, reading))
+        loop {
+            match reading.step().await {
+                Step::Tell(event) => return Some((event, reading)),
+                Step::Wait => {}
+                Step::End => return None,
+            }
+        }
     })
 }
 
-impl Reading {
-    async fn next(&mut self) -> Event {
-        loop {
-            if let Some(event) = self.step().await {
-                return event;
-            }
-        }
-    }
+/// What comes of something that has happened.
+enum Step {
+    Tell(Event),
+    Wait,
+    End,
+}
 
-    /// Waits for one thing; what there is to tell of it.
-    async fn step(&mut self) -> Option<Event> {
+impl From<Option<Event>> for Step {
+    fn from(event: Option<Event>) -> Self {
+        event.map_or(Self::Wait, Self::Tell)
+    }
+}
+
+impl Reading {
+    /// Waits for one thing.
+    async fn step(&mut self) -> Step {
         let mut said = Vec::new();
-        let Some((readers, lines)) = &mut self.open else {
-            self.viewer.next().await;
-            return self.start();
+        let Some(Open { readers, lines, .. }) = &mut self.open else {
+            let step = self.start();
+            if matches!(step, Step::Wait) && self.open.is_none() {
+                self.viewer.changed().await;
+            }
+            return step;
         };
         let (earliest, room) = (self.earliest, BATCH);
         tokio::select! {
-            _ = self.viewer.next() => return self.start(),
-            () = readers.ended() => return self.state(),
+            () = self.viewer.changed() => return self.start(),
+            () = readers.ended() => return self.state().into(),
             count = async {
                 sleep_until(earliest).await;
                 lines.recv_many(&mut said, room).await
@@ -156,19 +182,38 @@ impl Reading {
             }
         }
         if documents.is_empty() {
-            return None;
+            return Step::Wait;
         }
-        Some(event("lines", &Value::Array(documents)))
+        Step::Tell(event("lines", &Value::Array(documents)))
     }
 
     /// Begins to read what has come.
-    fn start(&mut self) -> Option<Event> {
-        let snapshot = self.viewer.snapshot()?;
-        let (readers, _) = self.open.get_or_insert_with(|| {
+    fn start(&mut self) -> Step {
+        if !self.viewer.is_answered() {
+            return if self.open.is_some() {
+                Step::End
+            } else {
+                Step::Wait
+            };
+        }
+        let Some(snapshot) = self.viewer.snapshot() else {
+            return Step::Wait;
+        };
+        let uid = snapshot.jobset.uid();
+        let open = self.open.get_or_insert_with(|| {
+            let at = self.hub.connection(Some(&self.namespace));
             let status = snapshot.jobset.status.clone();
-            Readers::new(self.at.clone(), self.args.clone(), status)
+            let (readers, lines) = Readers::new(at, self.args.clone(), status);
+            Open {
+                uid: uid.to_owned(),
+                readers,
+                lines,
+            }
         });
-        let refused = readers.start(&snapshot.pods).is_err();
+        if open.uid != uid {
+            return Step::End;
+        }
+        let refused = open.readers.start(&snapshot.pods).is_err();
         let state = self.state();
         if refused && state.is_some() {
             let why = format!(
@@ -176,18 +221,16 @@ impl Reading {
                  role, a Job or a Pod."
             );
             let (open, known) = self.count();
-            return Some(event(
-                "logs",
-                &json!({"open": open, "known": known, "refused": why}),
-            ));
+            let document = json!({"open": open, "known": known, "refused": why});
+            return Step::Tell(event("logs", &document));
         }
-        state
+        state.into()
     }
 
     fn count(&self) -> (usize, usize) {
         self.open
             .as_ref()
-            .map_or((0, 0), |(readers, _)| readers.count())
+            .map_or((0, 0), |open| open.readers.count())
     }
 
     /// How many logs there are, if that is news.

@@ -195,8 +195,8 @@ async fn log_lines(
         Err(why) => return refusal(StatusCode::BAD_REQUEST, why),
     };
     let viewer = app.hub.view(key);
-    let at = app.hub.connection(Some(&place.namespace));
-    stream(logs::lines(at, args, viewer))
+    let hub = Arc::clone(&app.hub);
+    stream(logs::lines(hub, &place.namespace, args, viewer))
 }
 
 async fn timeline(State(app): State<Arc<App>>, Path(place): Path<Place>) -> Response {

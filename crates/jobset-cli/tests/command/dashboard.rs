@@ -63,6 +63,11 @@ impl Answer {
         }
     }
 
+    /// Waits until nothing more is told.
+    fn end(mut self) {
+        std::io::copy(&mut self.body, &mut std::io::sink()).unwrap();
+    }
+
     /// Waits until something is told that is as wanted.
     fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
@@ -102,6 +107,8 @@ fn a_cluster_that_goes_and_comes_back_is_found_again() {
     let mut detail = open("/api/jobset/default/first");
     let running = |event: &Value| event["set"]["set"]["state"] == "Running";
     detail.until(running);
+    let mut logs = open("/api/jobset/default/first/logs");
+    logs.until(|event| event["known"] == 1);
     cluster.kill();
     let lost = |event: &Value| event["set"]["link"]["state"] == "lost";
     let told = detail.until(lost);
@@ -111,6 +118,8 @@ fn a_cluster_that_goes_and_comes_back_is_found_again() {
     );
     assert_eq!(told["set"]["set"], Value::Null, "what was known stands");
     list.until(lost);
+    // Logs begin anew when they are asked for again.
+    logs.end();
     // It comes back under another port, with another token.
     cluster.up_again(&fake);
     let live = |event: &Value| event["set"]["link"]["state"] == "live";

@@ -16,6 +16,11 @@ const page = {
       name ? h('a', { href: '#/' }, 'JobSets') : h('b', { 'aria-current': 'page' }, 'JobSets'),
       ...(name ? [h('span', { class: 'faint' }, ` / ${namespace} / `), h('b', { 'aria-current': 'page' }, name)] : []));
   },
+  /** To another address, at once: the next key belongs to what is shown there. */
+  go(hash) {
+    location.hash = hash;
+    route();
+  },
   command(text) {
     setText(byId('command'), text);
   },

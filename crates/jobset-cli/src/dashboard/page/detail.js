@@ -18,7 +18,7 @@ export class Detail {
       jobs: new Grid({ logs: (job, pod) => this.logsLink(job, pod) }),
       timeline: new Timeline(path),
       events: new Events(),
-      logs: new Logs(path, (query) => { location.hash = this.hash('logs', query); }),
+      logs: new Logs(path, (query) => { this.page.go(this.hash('logs', query)); }),
     };
     this.badge = badge('Pending');
     this.reason = h('p', { class: 'reason' });
@@ -161,7 +161,7 @@ export class Detail {
 
   go(tab) {
     const query = tab === 'logs' && this.tab !== 'logs' ? this.chosen() : {};
-    location.hash = this.hash(tab, query);
+    this.page.go(this.hash(tab, query));
   }
 
   chosen() {
@@ -172,20 +172,20 @@ export class Detail {
   key(event) {
     const place = '1234'.indexOf(event.key);
     if (place >= 0) {
-      location.hash = this.hash(TABS[place][0]);
+      this.page.go(this.hash(TABS[place][0]));
       return true;
     }
     if (document.activeElement?.getAttribute('role') === 'tab' && ['ArrowLeft', 'ArrowRight'].includes(event.key)) {
       const at = TABS.findIndex(([id]) => id === this.tab) + (event.key === 'ArrowLeft' ? TABS.length - 1 : 1);
       const [id] = TABS[at % TABS.length];
-      location.hash = this.hash(id);
+      this.page.go(this.hash(id));
       return true;
     }
     if (this.panels[this.tab]?.key(event)) return true;
     switch (event.key) {
       case 'l': this.go('logs'); return true;
-      case '/': location.hash = this.hash('events'); return true;
-      case 'Escape': location.hash = this.tab === 'jobs' ? '#/' : this.hash('jobs', this.tab === 'logs' && this.query.role && this.query.job ? { role: this.query.role, job: this.query.job } : {}); return true;
+      case '/': this.page.go(this.hash('events')); return true;
+      case 'Escape': this.page.go(this.tab === 'jobs' ? '#/' : this.hash('jobs', this.tab === 'logs' && this.query.role && this.query.job ? { role: this.query.role, job: this.query.job } : {})); return true;
       default: return false;
     }
   }

@@ -103,7 +103,7 @@ fn jobsets_are_looked_at_with_the_keyboard_alone() {
         return;
     };
     let place = Place::new();
-    let cluster = Cluster::of(&jobsets(&place), &["--no-logs"]);
+    let mut cluster = Cluster::of(&jobsets(&place), &["--no-logs"]);
     cluster.create(
         "/apis/events.k8s.io/v1/namespaces/default/events",
         &json!({
@@ -115,7 +115,7 @@ fn jobsets_are_looked_at_with_the_keyboard_alone() {
             "reportingController": "test", "reportingInstance": "test",
         }),
     );
-    let (_running, url) = dashboard(&cluster);
+    let (running, url) = dashboard(&cluster);
     let origin = url.split("/?").next().unwrap();
 
     // The list. The token leaves the address at once.
@@ -249,6 +249,16 @@ fn jobsets_are_looked_at_with_the_keyboard_alone() {
     browser.until("document.querySelector('.empty:not([hidden])')?.innerText.includes('There is no JobSet nothing')");
     browser.screenshot("missing");
 
+    // The cluster goes away: what was known stays, marked as old.
+    browser.go(&format!("{origin}/#/default/broken"));
+    browser.until("document.querySelector('.why').hidden === false");
+    cluster.kill();
+    browser.until(
+        "document.getElementById('banner').innerText.includes('The cluster does not answer')",
+    );
+    browser.until("document.getElementById('link').textContent === 'no cluster'");
+    browser.screenshot("lost");
+
     assert_eq!(browser.eval("typeof window.evil"), "undefined");
     let complaints = browser.complaints();
     assert!(complaints.is_empty(), "{complaints:#?}");
@@ -260,6 +270,13 @@ fn jobsets_are_looked_at_with_the_keyboard_alone() {
     assert!(
         requests.iter().all(|url| url.starts_with(&own)),
         "{requests:#?}"
+    );
+
+    // The dashboard goes away, which the browser itself complains of.
+    drop(running);
+    browser.until("document.getElementById('link').textContent === 'disconnected'");
+    browser.until(
+        "document.getElementById('banner').innerText.includes('The dashboard does not answer')",
     );
 }
 
@@ -337,6 +354,8 @@ fn a_thousand_jobs_are_no_trouble() {
     browser.press(['2']);
     browser.until("document.querySelectorAll('.picture svg rect').length > 200");
     browser.screenshot("thousand-timeline");
+    browser.press(['4']);
+    browser.until("document.querySelector('#panel-logs [role=status]').textContent.includes('more than 100 containers')");
     browser.size(390, 844);
     browser.press(['1']);
     browser.until(FITS);
