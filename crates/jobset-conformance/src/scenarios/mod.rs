@@ -3,6 +3,7 @@
 mod creation;
 mod failure;
 mod lifetime;
+mod names;
 mod order;
 mod policy;
 mod restart;
@@ -65,6 +66,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         restart::LIST,
         suspend::LIST,
         lifetime::LIST,
+        names::LIST,
         takeover::LIST,
         policy::LIST,
     ]
