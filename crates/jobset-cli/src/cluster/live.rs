@@ -1,11 +1,12 @@
 //! A JobSet and its children as they change: one list of each kind, then watches.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::{BoxStream, SelectAll};
+use anyhow::anyhow;
+use futures::stream::{self, BoxStream, SelectAll};
+use futures::{Stream, StreamExt as _};
 use jobset_api::JobSet;
 use jobset_api::constants as keys;
 use k8s_openapi::api::batch::v1::Job;
@@ -18,16 +19,18 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
 
-use super::read::{NoJobSet, without_details, without_template};
-use super::{Connection, plain};
+use super::Connection;
+use super::read::{NoJobSet, of_collection, without_details, without_template};
 use crate::view::Snapshot;
 
 /// What is known of one JobSet and its children, kept up to date by watches.
 pub(crate) struct Live {
     name: String,
     namespace: String,
-    changes: SelectAll<BoxStream<'static, Result<Change, watcher::Error>>>,
+    changes: SelectAll<BoxStream<'static, Result<Change, Interruption>>>,
     mirror: Mirror,
+    /// Watches that are interrupted, and by what.
+    interrupted: BTreeMap<&'static str, String>,
     /// Whether something has changed since it was last told.
     changed: bool,
     /// When there may be news again.
@@ -84,6 +87,7 @@ impl Live {
             namespace: at.namespace.clone(),
             changes,
             mirror: Mirror::default(),
+            interrupted: BTreeMap::new(),
             changed: false,
             earliest: Instant::now(),
             pace,
@@ -95,8 +99,9 @@ impl Live {
     ///
     /// # Errors
     ///
-    /// [`NoJobSet`] if there is none or not any more; whatever a watch stumbles over, which goes on by
-    /// itself after a while. The next call waits for the next change in both cases.
+    /// [`NoJobSet`] if there is none or not any more; whatever a watch stumbles over, which begins
+    /// anew by itself after a while. The next call waits for the next change in both cases, and a watch
+    /// that has begun anew is one.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Snapshot> {
         loop {
             if self.changed && self.mirror.is_complete() {
@@ -126,18 +131,29 @@ impl Live {
         self.earliest = self.earliest.max(Instant::now() + pause);
     }
 
-    fn apply(&mut self, change: Result<Change, watcher::Error>) -> anyhow::Result<()> {
+    /// What keeps a watch from telling what happens now, if anything does: then what was told last may
+    /// be out of date.
+    pub(crate) fn interruption(&self) -> Option<&str> {
+        self.interrupted.values().next().map(String::as_str)
+    }
+
+    fn apply(&mut self, change: Result<Change, Interruption>) -> anyhow::Result<()> {
         match change {
             Ok(change) => {
-                self.changed |= self.mirror.apply(change);
+                let kind = change.kind();
+                let told = self.mirror.apply(change);
+                // Whoever has shown the interruption wants to know of its end, which comes with the
+                // end of the new list.
+                if told {
+                    self.interrupted.remove(kind);
+                    self.changed = true;
+                }
                 Ok(())
             }
-            Err(
-                watcher::Error::InitialListFailed(error)
-                | watcher::Error::WatchStartFailed(error)
-                | watcher::Error::WatchFailed(error),
-            ) => Err(plain(error)),
-            Err(error) => Err(error.into()),
+            Err(Interruption { kind, error }) => {
+                self.interrupted.insert(kind, format!("{error:#}"));
+                Err(error)
+            }
         }
     }
 
@@ -169,17 +185,50 @@ enum Change {
     Event(Event<ClusterEvent>),
 }
 
+impl Change {
+    /// The collection that the news is of.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::JobSet(_) => "jobsets",
+            Self::Job(_) => "jobs",
+            Self::Pod(_) => "pods",
+            Self::Event(_) => "events",
+        }
+    }
+}
+
+/// A watch has stumbled.
+struct Interruption {
+    kind: &'static str,
+    error: anyhow::Error,
+}
+
+impl Interruption {
+    fn of<K: Resource<DynamicType = ()>>(kind: &'static str, error: watcher::Error) -> Self {
+        let error = match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => of_collection::<K>(error),
+            watcher::Error::WatchError(status) => anyhow!("{}", status.message.trim_end()),
+            error @ watcher::Error::NoResourceVersion => error.into(),
+        };
+        let error = error.context(format!("cannot watch {kind}"));
+        Self { kind, error }
+    }
+}
+
 fn watched<K>(
     api: Api<K>,
     config: watcher::Config,
     concerns: impl Fn(&K) -> bool + Send + 'static,
     trim: fn(&mut K),
     change: fn(Event<K>) -> Change,
-) -> BoxStream<'static, Result<Change, watcher::Error>>
+) -> BoxStream<'static, Result<Change, Interruption>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    watch(api, config)
+    let kind = change(Event::Init).kind();
+    anew_after_errors(move || watch(api.clone(), config.clone()).boxed())
         .default_backoff()
         .filter_map(move |event| {
             let kept = match event {
@@ -188,16 +237,30 @@ where
                 {
                     None
                 }
-                event => Some(event.map(|event| {
-                    change(event.modify(|object| {
-                        object.meta_mut().managed_fields = None;
-                        trim(object);
-                    }))
-                })),
+                Ok(event) => Some(Ok(change(event.modify(|object| {
+                    object.meta_mut().managed_fields = None;
+                    trim(object);
+                })))),
+                Err(error) => Some(Err(Interruption::of::<K>(kind, error))),
             };
             std::future::ready(kept)
         })
         .boxed()
+}
+
+/// A watch that is begun anew, with a list, after each error. One that goes on where it was would give
+/// no sign of that before the next change, which may be hours away.
+fn anew_after_errors<T: 'static>(
+    begin: impl Fn() -> BoxStream<'static, watcher::Result<T>> + Send + 'static,
+) -> impl Stream<Item = watcher::Result<T>> + Send {
+    let first = begin();
+    stream::unfold((first, begin), |(mut events, begin)| async {
+        let event = events.next().await?;
+        if event.is_err() {
+            events = begin();
+        }
+        Some((event, (events, begin)))
+    })
 }
 
 /// The objects of all kinds.
@@ -274,56 +337,4 @@ impl<K: Resource<DynamicType = ()>> Kept<K> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::view::testing;
-
-    fn names(kept: &Kept<Job>) -> Vec<String> {
-        let mut names: Vec<String> = kept.all().map(|job| job.name_any()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_list_replaces_what_was_known_once_it_is_whole() {
-        let job = |index| testing::job("workers", index, &json!({}));
-        let mut kept = Kept::default();
-        assert!(!kept.apply(Event::Init));
-        assert!(!kept.apply(Event::InitApply(job(0))));
-        assert!(!kept.apply(Event::InitApply(job(1))));
-        assert!(!kept.listed, "nothing is known before the list has ended");
-        assert_eq!(names(&kept), [""; 0]);
-        assert!(kept.apply(Event::InitDone));
-        assert!(kept.listed);
-        assert!(kept.apply(Event::Apply(job(2))));
-        assert!(kept.apply(Event::Delete(job(0))));
-        assert!(!kept.apply(Event::Delete(job(0))), "it was gone already");
-        assert_eq!(names(&kept), ["js-workers-1", "js-workers-2"]);
-
-        // The watch was cut off, and Job 1 went meanwhile.
-        kept.apply(Event::Init);
-        kept.apply(Event::InitApply(job(2)));
-        assert_eq!(names(&kept), ["js-workers-1", "js-workers-2"]);
-        // The list breaks off as well and is begun again.
-        kept.apply(Event::Init);
-        kept.apply(Event::InitApply(job(3)));
-        kept.apply(Event::InitDone);
-        assert_eq!(names(&kept), ["js-workers-3"]);
-    }
-
-    #[test]
-    fn nothing_is_told_before_every_kind_has_been_listed() {
-        let mut mirror = Mirror::default();
-        for (done, change) in [
-            (false, Change::JobSet(Event::InitDone)),
-            (false, Change::Job(Event::InitDone)),
-            (false, Change::Pod(Event::InitDone)),
-            (true, Change::Event(Event::InitDone)),
-        ] {
-            mirror.apply(change);
-            assert_eq!(mirror.is_complete(), done);
-        }
-    }
-}
+mod tests;

@@ -12,3 +12,6 @@ pub(crate) use read::{NoJobSet, all, jobset, last_lines, next_line, probe, snaps
 
 /// Who the changes are by, for the record that the server keeps of it.
 pub(crate) const FIELD_MANAGER: &str = "jobset";
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -108,15 +108,7 @@ where
         let page = api
             .list(&params)
             .await
-            .map_err(|error| match error {
-                // Collections that a server knows are never missing, only empty.
-                kube::Error::Api(status) if status.code == 404 => anyhow!(
-                    "the cluster does not know {}s: is the operator installed? \
-                     (jobset install --help)",
-                    K::kind(&())
-                ),
-                error => plain(error),
-            })
+            .map_err(of_collection::<K>)
             .with_context(|| format!("cannot list {}", K::plural(&())))?;
         objects.extend(page.items.into_iter().map(|mut object| {
             object.meta_mut().managed_fields = None;
@@ -127,6 +119,18 @@ where
             Some(token) => params = params.continue_token(&token),
             None => return Ok(objects),
         }
+    }
+}
+
+/// Why a collection cannot be read.
+pub(super) fn of_collection<K: Resource<DynamicType = ()>>(error: kube::Error) -> anyhow::Error {
+    match error {
+        // Collections that a server knows are never missing, only empty.
+        kube::Error::Api(status) if status.code == 404 => anyhow!(
+            "the cluster does not know {}s: is the operator installed? (jobset install --help)",
+            K::kind(&())
+        ),
+        error => plain(error),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jobset_local::node::nano_units;
+use embedded_apiserver::quantity::Quantity;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde::Serialize;
@@ -55,9 +55,10 @@ pub(crate) fn usage(pods: &[Arc<Pod>], metrics: &[Value]) -> Vec<Usage> {
                 .find(|one| one["metadata"]["name"] == name.as_str());
             let sum = |resource: &str, unit: i128| -> Option<u64> {
                 let containers = of_pod?["containers"].as_array()?;
-                let amounts = containers
-                    .iter()
-                    .filter_map(|container| nano_units(container["usage"][resource].as_str()?));
+                let amounts = containers.iter().filter_map(|container| {
+                    let amount = container["usage"][resource].as_str()?;
+                    Some(Quantity::parse(amount).ok()?.nano())
+                });
                 u64::try_from(amounts.sum::<i128>() / unit).ok()
             };
             Usage {

@@ -90,40 +90,43 @@ impl Browser {
     /// One request; the value of the answer.
     #[track_caller]
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        let value = self.try_call(method, path, body).unwrap();
+        assert!(value["error"].is_null(), "{path}: {value:#}");
+        value
+    }
+
+    fn try_call(&self, method: &str, path: &str, body: &Value) -> std::io::Result<Value> {
         let body = if method == "POST" {
             body.to_string()
         } else {
             String::new()
         };
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.port,
             body.len(),
-        )
-        .unwrap();
+        )?;
         let mut answer = BufReader::new(stream);
         let mut length = 0;
         loop {
             let mut line = String::new();
-            answer.read_line(&mut line).unwrap();
+            answer.read_line(&mut line)?;
             let line = line.trim_end().to_ascii_lowercase();
             if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
+                length = value.trim().parse().map_err(std::io::Error::other)?;
             }
             if line.is_empty() {
                 break;
             }
         }
         let mut bytes = vec![0; length];
-        answer.read_exact(&mut bytes).unwrap();
-        let mut document: Value = serde_json::from_slice(&bytes).unwrap();
-        let value = document["value"].take();
-        assert!(value["error"].is_null(), "{path}: {value:#}");
-        value
+        answer.read_exact(&mut bytes)?;
+        let mut document: Value = serde_json::from_slice(&bytes)?;
+        Ok(document["value"].take())
     }
 
     #[track_caller]
@@ -252,8 +255,9 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        if !self.session.is_empty() && !std::thread::panicking() {
-            self.call(
+        // The browser outlives chromedriver unless it is told to end, also after a test has failed.
+        if !self.session.is_empty() {
+            let _ = self.try_call(
                 "DELETE",
                 &format!("/session/{}", self.session),
                 &Value::Null,
