@@ -85,6 +85,8 @@ struct Reading {
     args: LogsArgs,
     viewer: Viewer,
     open: Option<Open>,
+    /// There are more logs than are shown: none of those is added.
+    refused: bool,
     earliest: Instant,
     /// What was told last of the logs themselves.
     told: Value,
@@ -112,6 +114,7 @@ pub(super) fn lines(
         args,
         viewer,
         open: None,
+        refused: false,
         earliest: Instant::now(),
         told: Value::Null,
     };
@@ -213,18 +216,10 @@ impl Reading {
         if open.uid != uid {
             return Step::End;
         }
-        let refused = open.readers.start(&snapshot.pods).is_err();
-        let state = self.state();
-        if refused && state.is_some() {
-            let why = format!(
-                "These are the logs of more than {MOST} containers, of which {MOST} are shown. Choose a \
-                 role, a Job or a Pod."
-            );
-            let (open, known) = self.count();
-            let document = json!({"open": open, "known": known, "refused": why});
-            return Step::Tell(event("logs", &document));
+        if !self.refused {
+            self.refused = open.readers.start(&snapshot.pods).is_err();
         }
-        state.into()
+        self.state().into()
     }
 
     fn count(&self) -> (usize, usize) {
@@ -236,7 +231,13 @@ impl Reading {
     /// How many logs there are, if that is news.
     fn state(&mut self) -> Option<Event> {
         let (open, known) = self.count();
-        let state = json!({"open": open, "known": known});
+        let refused = self.refused.then(|| {
+            format!(
+                "These are the logs of more than {MOST} containers, of which {MOST} are shown. Choose a \
+                 role, a Job or a Pod."
+            )
+        });
+        let state = json!({"open": open, "known": known, "refused": refused});
         if state == self.told {
             return None;
         }

@@ -7,6 +7,7 @@ mod bad_input;
 mod browser;
 mod changing;
 mod dashboard;
+mod driver;
 mod examples;
 mod golden;
 mod guide;

@@ -1,10 +1,8 @@
 //! The dashboard in a real browser. What it looks like is kept under `target/artifacts/dashboard`.
 
-mod driver;
-
 use serde_json::{Value, json};
 
-use self::driver::{Browser, DOWN, ENTER, ESCAPE, LEFT, RIGHT};
+use crate::driver::{Browser, DOWN, ENTER, ESCAPE, LEFT, RIGHT};
 use crate::support::{Cluster, Place, Running, jobset};
 
 /// Starts `jobset dashboard`; its address with the token.
