@@ -1,6 +1,7 @@
 //! The scenarios.
 
 mod creation;
+mod examples;
 mod failure;
 mod lifetime;
 mod order;
@@ -62,6 +63,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         creation::LIST,
         order::LIST,
         failure::LIST,
+        examples::LIST,
         restart::LIST,
         suspend::LIST,
         lifetime::LIST,
