@@ -4,6 +4,7 @@
 //! comes of that is the manifest's. That the programs in them work is tested with `jobset run`.
 
 use anyhow::Context as _;
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{check_eq, scenarios};
@@ -12,11 +13,20 @@ use crate::world::World;
 
 scenarios! { LIST, alone = false;
     "example-maintenance": "maintenance restarts without a budget, a bug fails" => maintenance;
+    "example-training": "three failures, each strategy, one claim for all attempts" => training;
     "example-leader": "a worker is restarted alone, the leader ends everything" => leader;
 }
 
 const MAINTENANCE: &str = include_str!("../../../../examples/host-maintenance/jobset.yaml");
 const LEADER: &str = include_str!("../../../../examples/leader-fails-all/jobset.yaml");
+
+const TRAININGS: [&str; 2] = [
+    include_str!("../../../../examples/checkpointed-training/recreate.yaml"),
+    include_str!("../../../../examples/checkpointed-training/blocking-recreate.yaml"),
+];
+
+/// Where volumes are.
+const VOLUMES: &str = "/api/v1/persistentvolumes";
 
 /// Creates what is in the file; returns the JobSet's name.
 async fn create(world: &World, text: &str) -> anyhow::Result<String> {
@@ -25,6 +35,84 @@ async fn create(world: &World, text: &str) -> anyhow::Result<String> {
     let name = name.context("the example has a name")?.to_owned();
     world.create(&jobset).await?;
     Ok(name)
+}
+
+/// Gives a claim a volume, where claims need one to be of use.
+async fn provide(world: &World, claim: &str) -> anyhow::Result<()> {
+    world
+        .until_object(Kind::Claim, claim, "exists", |_| true)
+        .await?;
+    if world.environment.name != "real" {
+        return Ok(());
+    }
+    let namespace = world.namespace();
+    let volume = json!({
+        "apiVersion": "v1", "kind": "PersistentVolume",
+        "metadata": {"name": format!("{namespace}-{claim}")},
+        "spec": {
+            "capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": "/nowhere"}, "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"namespace": namespace, "name": claim},
+        },
+    });
+    world
+        .user
+        .send(Method::POST, VOLUMES, "json", &volume)
+        .await
+        .map(drop)
+}
+
+/// Removes the volume again: it belongs to no namespace.
+async fn withdraw(world: &World, claim: &str) -> anyhow::Result<()> {
+    if world.environment.name != "real" {
+        return Ok(());
+    }
+    let path = format!("{VOLUMES}/{}-{claim}", world.namespace());
+    world
+        .user
+        .send(Method::DELETE, &path, "json", &Value::Null)
+        .await
+        .map(drop)
+}
+
+async fn training(world: &World) -> anyhow::Result<()> {
+    for text in TRAININGS {
+        let name = create(world, text).await?;
+        let claim = format!("checkpoint-{name}");
+        provide(world, &claim).await?;
+        let result = train(world, &name, &claim).await;
+        withdraw(world, &claim).await.and(result)?;
+    }
+    Ok(())
+}
+
+/// The failures are those that the example asks for.
+async fn train(world: &World, name: &str, claim: &str) -> anyhow::Result<()> {
+    let jobs = ["leader-0", "workers-0", "workers-1"].map(|job| format!("{name}-{job}"));
+    let uid = || {
+        let of = |claim: &Value| claim["metadata"]["uid"].clone();
+        world.look(|state| state.get(Kind::Claim, claim).map(of))
+    };
+    let first = uid();
+    for (failing, restarts) in [(2, 1), (0, 2), (1, 3)] {
+        world.until_ready(name, 3).await?;
+        world.finish_job(&jobs[failing], 1).await?;
+        let anew = jobs.each_ref().map(|job| format!("{job}@{restarts}"));
+        world.until_jobs(&anew.each_ref().map(|job| &**job)).await?;
+    }
+    world.until_ready(name, 3).await?;
+    check_eq!(uid(), first, "the claim of all attempts");
+    for job in &jobs {
+        world.finish_job(job, 0).await?;
+    }
+    world.until_condition(name, "Completed", "True").await?;
+    world
+        .until_object(Kind::JobSet, name, "has used up its budget", |jobset| {
+            jobset["status"]["restartsCountTowardsMax"] == 3
+        })
+        .await?;
+    world.user.delete(Kind::JobSet, name, "background").await?;
+    world.until_gone(Kind::JobSet, name).await
 }
 
 async fn until_restarts(world: &World, name: &str, all: i64) -> anyhow::Result<()> {
