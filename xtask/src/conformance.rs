@@ -19,8 +19,8 @@ pub(crate) struct Options {
     /// The controller as a library in the tests' process: without manifests and webhooks.
     #[arg(long, conflicts_with = "controller_binary")]
     in_process: bool,
-    /// The installation of this folder of config/: default or no-webhook. Without it both are
-    /// tested, the second one with the scenarios that it is about.
+    /// The installation of this folder of config/: default, no-webhook or short-names. Without it all
+    /// are tested, but for the first one only with the scenarios that they are about.
     #[arg(long, value_name = "NAME")]
     overlay: Option<String>,
     /// Only disturb operator and control plane, and look what becomes of it.
@@ -35,9 +35,13 @@ pub(crate) struct Options {
 }
 
 /// What is installed, and which scenarios that is tested with.
-const INSTALLATIONS: [(&str, &[&str]); 2] = [("default", &[]), ("no-webhook", &NO_WEBHOOK)];
+const INSTALLATIONS: [(&str, &[&str]); 3] = [
+    ("default", &[]),
+    ("no-webhook", &NO_WEBHOOK),
+    ("short-names", &["short-names"]),
+];
 /// What webhooks could make a difference for.
-const NO_WEBHOOK: [&str; 9] = [
+const NO_WEBHOOK: [&str; 10] = [
     "labels",
     "exclusive",
     "schema-rules",
@@ -47,6 +51,7 @@ const NO_WEBHOOK: [&str; 9] = [
     "success",
     "elastic",
     "claims",
+    "no-short-names",
 ];
 
 /// Runs it all, and stops what it has started.

@@ -14,6 +14,7 @@ pub(crate) const OVERLAYS: &[(&str, &str)] = &[
     ("ha", "manifests-ha.yaml"),
     ("certmanager", "manifests-cert-manager.yaml"),
     ("no-webhook", "manifests-no-webhook.yaml"),
+    ("short-names", "manifests-short-names.yaml"),
     ("prometheus", "prometheus.yaml"),
 ];
 

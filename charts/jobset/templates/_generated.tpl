@@ -203,6 +203,20 @@
   - update
 {{- end -}}
 
+{{- define "jobset.rules.short-names-role" -}}
+- apiGroups:
+  - discovery.k8s.io
+  resources:
+  - endpointslices
+  verbs:
+  - create
+  - delete
+  - get
+  - list
+  - patch
+  - watch
+{{- end -}}
+
 {{- define "jobset.rules.proxy-role" -}}
 - apiGroups:
   - authentication.k8s.io

@@ -255,6 +255,9 @@ pub mod events {
     /// At once: a claim could not be created.
     pub const PVC_CREATION_FAILED: &str = "PVCCreationFailed";
 
+    /// At once, our own: two JobSets with the same Service have the same short name of Pods.
+    pub const SHORT_NAME_COLLISION: &str = "ShortNameCollision";
+
     /// At once: a resumed Job was refused the resources of its template.
     pub const FAILED_RESOURCE_PROPAGATION: &str = "FailedResourcePropagation";
 

@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use jobset_controller::{Controller, ControllerOptions, Stats};
+use jobset_core::short_names;
 use jobset_local::cluster::{Cluster, ClusterOptions};
+use jobset_local::names::{AliasRule, Aliases};
 use jobset_local::node::{FakeRuntime, Runtime};
+use k8s_openapi::api::core::v1::Pod;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +19,16 @@ use crate::args::{ClusterArgs, RuntimeKind};
 
 /// First argument of the re-executions that start containers and clean up after the cluster.
 pub(crate) const LAUNCH_COMMAND: &str = "__launch";
+
+/// The short names of a JobSet's Pod. The Pods of a JobSet find each other by them.
+fn aliases(pod: &Pod) -> Option<Aliases> {
+    let place = short_names::pod_place(pod)?;
+    Some(Aliases {
+        own: place.pod_name(),
+        shared: vec![place.job_name()],
+        group: place.jobset,
+    })
+}
 
 /// A running cluster with its controller.
 pub(crate) struct Engine {
@@ -59,6 +72,7 @@ impl Engine {
             crds: vec![jobset_api::crd::crd_value().clone()],
             listen,
             tools: tools.into(),
+            aliases: Some(AliasRule::new(aliases)),
             ..ClusterOptions::default()
         })
         .await?;

@@ -38,6 +38,10 @@ pub enum Need {
     PodAdmission,
     /// The controller has what the gate of this name promises.
     ElasticJobSet,
+    /// The controller publishes short names of Pods.
+    ShortNames,
+    /// It does not.
+    NoShortNames,
     /// No webhooks, but a policy of the API server's own that validates JobSets.
     AdmissionPolicy,
     /// Namespaces get a service account, without which there are no Pods.
@@ -154,11 +158,12 @@ impl Environment {
                     Need::JobSetAdmission,
                     Need::PodAdmission,
                     Need::ElasticJobSet,
+                    Need::ShortNames,
                 ]),
             ),
             None => (
                 Some(Policies::read(client.clone())?),
-                BTreeSet::from([Need::AdmissionPolicy]),
+                BTreeSet::from([Need::AdmissionPolicy, Need::NoShortNames]),
             ),
         };
         let environment = Self {
@@ -168,7 +173,12 @@ impl Environment {
                 kubeconfig,
                 home: scratch.path().to_owned(),
             }),
-            operator: Mutex::new(Operator::in_process(client.clone(), gates(), policies)),
+            operator: Mutex::new(Operator::in_process(
+                client.clone(),
+                gates(),
+                policies,
+                has.contains(&Need::ShortNames),
+            )),
             client,
             has,
             parts: Mutex::new(Parts {
@@ -203,7 +213,8 @@ impl Environment {
         let operator = match controller {
             None => {
                 install_crd(&client).await?;
-                Operator::in_process(connect(kubeconfig).await?, gates(), None)
+                has.insert(Need::NoShortNames);
+                Operator::in_process(connect(kubeconfig).await?, gates(), None, false)
             }
             Some(Manifested {
                 program,
@@ -223,6 +234,11 @@ impl Environment {
                     (log, audit),
                 )
                 .await?;
+                has.insert(if program.has_short_names()? {
+                    Need::ShortNames
+                } else {
+                    Need::NoShortNames
+                });
                 if program.has_webhooks() {
                     has.extend([
                         Need::JobSetAdmission,
@@ -317,6 +333,7 @@ async fn start_nodes(
         shutdown_grace: Duration::ZERO,
         api: None,
         tools: Vec::new(),
+        aliases: None,
     };
     let kubelet = Kubelet::new(client.clone(), options, shutdown.clone());
     let mut tasks = JoinSet::new();

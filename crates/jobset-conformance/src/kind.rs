@@ -17,17 +17,20 @@ pub enum Kind {
     Claim,
     /// `events.k8s.io/v1`
     Event,
+    /// `discovery.k8s.io/v1` EndpointSlice
+    Slice,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::JobSet,
         Self::Job,
         Self::Pod,
         Self::Service,
         Self::Claim,
         Self::Event,
+        Self::Slice,
     ];
 
     /// Group, version, kind and plural.
@@ -39,6 +42,7 @@ impl Kind {
             Self::Service => ("", "v1", "Service", "services"),
             Self::Claim => ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
             Self::Event => ("events.k8s.io", "v1", "Event", "events"),
+            Self::Slice => ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
         }
     }
 

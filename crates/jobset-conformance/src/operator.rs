@@ -19,7 +19,12 @@ pub struct Operator {
 
 enum How {
     /// Without webhooks where there are policies in their place.
-    InProcess(Client, FeatureGates, Option<Policies>),
+    InProcess {
+        client: Client,
+        gates: FeatureGates,
+        policies: Option<Policies>,
+        short_names: bool,
+    },
     Program(Program),
 }
 
@@ -30,14 +35,20 @@ enum Running {
 
 impl Operator {
     /// The library, in this process, and the policies that take the place of webhooks if there are
-    /// none.
+    /// none. `short_names`: whether it publishes those.
     pub(crate) fn in_process(
         client: Client,
         gates: FeatureGates,
         policies: Option<Policies>,
+        short_names: bool,
     ) -> Self {
         Self {
-            how: How::InProcess(client, gates, policies),
+            how: How::InProcess {
+                client,
+                gates,
+                policies,
+                short_names,
+            },
             running: None,
             standby: None,
         }
@@ -55,7 +66,7 @@ impl Operator {
     /// The program, if it is one.
     pub(crate) fn installed(&self) -> anyhow::Result<&Program> {
         match &self.how {
-            How::InProcess(..) => anyhow::bail!("the controller is no program here"),
+            How::InProcess { .. } => anyhow::bail!("the controller is no program here"),
             How::Program(program) => Ok(program),
         }
     }
@@ -63,8 +74,11 @@ impl Operator {
     /// Takes the admission policies out of force.
     pub(crate) async fn without_policies(&self) -> anyhow::Result<()> {
         match &self.how {
-            How::InProcess(_, _, Some(policies)) => policies.unbind().await,
-            How::InProcess(..) => anyhow::bail!("no policies are installed here"),
+            How::InProcess {
+                policies: Some(policies),
+                ..
+            } => policies.unbind().await,
+            How::InProcess { .. } => anyhow::bail!("no policies are installed here"),
             How::Program(program) => program.without_policies().await,
         }
     }
@@ -72,8 +86,11 @@ impl Operator {
     /// Installs again what was taken away.
     pub(crate) async fn reinstall(&self) -> anyhow::Result<()> {
         match &self.how {
-            How::InProcess(_, _, Some(policies)) => policies.apply().await,
-            How::InProcess(..) => Ok(()),
+            How::InProcess {
+                policies: Some(policies),
+                ..
+            } => policies.apply().await,
+            How::InProcess { .. } => Ok(()),
             How::Program(program) => program.reinstall().await,
         }
     }
@@ -87,13 +104,19 @@ impl Operator {
             return Ok(());
         }
         self.running = Some(match &self.how {
-            How::InProcess(client, gates, policies) => {
+            How::InProcess {
+                client,
+                gates,
+                policies,
+                short_names,
+            } => {
                 if let Some(policies) = policies {
                     policies.apply().await?;
                 }
                 let options = ControllerOptions {
                     gates: *gates,
                     pod_webhook: policies.is_none(),
+                    short_names: *short_names,
                     ..ControllerOptions::default()
                 };
                 let token = CancellationToken::new();
@@ -131,7 +154,7 @@ impl Operator {
     pub async fn make_way(&mut self) -> anyhow::Result<()> {
         self.stop().await?;
         match &self.how {
-            How::InProcess(..) => Ok(()),
+            How::InProcess { .. } => Ok(()),
             How::Program(program) => program.remove_webhooks().await,
         }
     }

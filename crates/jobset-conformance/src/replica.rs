@@ -92,6 +92,12 @@ impl Program {
         self.installation.has_webhooks()
     }
 
+    /// Whether it is configured to publish short names.
+    pub(crate) fn has_short_names(&self) -> anyhow::Result<bool> {
+        let configuration = self.installation.configuration(&json!({}))?;
+        Ok(configuration["extensions"]["shortNames"] == true)
+    }
+
     /// Starts a process under one of two names; returns when it says that it is ready.
     pub(crate) async fn start(&self, name: &'static str) -> anyhow::Result<Replica> {
         let mut replica = self.spawn(name)?;

@@ -48,6 +48,7 @@ const WITHOUT_WEBHOOKS: &[&str] = &[
     "suspend",
     "success",
     "claims",
+    "no-short-names",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,6 +27,7 @@ use crate::placement::{Placement, Repairs};
 use crate::queue::Queue;
 use crate::reconcile::Reconciler;
 use crate::requests::{self, Requests};
+use crate::short_names::{Feed, Publisher};
 use crate::stats::Stats;
 use crate::watch::Watches;
 use crate::watched::{WatchedJob, WatchedJobSet, WatchedName, WatchedPod};
@@ -135,17 +136,29 @@ impl Controller {
         );
         let event_worker = AbortOnDropHandle::new(tokio::spawn(event_worker.run()));
 
+        let names = options.short_names.then(|| Feed::new(options.seed));
         let watches = Watches {
             index: index.clone(),
             wake: {
-                let queue = queue.clone();
-                Arc::new(move |key, lane| queue.add(key, lane))
+                let (queue, names) = (queue.clone(), names.clone());
+                Arc::new(move |key, lane| {
+                    queue.add(key, lane);
+                    if let Some(names) = &names {
+                        names.wake(key, lane);
+                    }
+                })
             },
             stats: stats.clone(),
             shutdown: shutdown.clone(),
         };
         let reading = requests::for_reading(reading, stats.clone(), options.request_timeout);
         let (mut tasks, complete) = start_watches(&reading, options.namespace.as_deref(), &watches);
+
+        let names = names.map(|feed| {
+            let namespace = options.namespace.as_deref();
+            let known = feed.follow(&reading, namespace, &stats, &shutdown, &mut tasks);
+            (feed, known)
+        });
 
         let limiter = Limiter::new(options.max_in_flight);
         let repairs = Repairs {
@@ -156,6 +169,18 @@ impl Controller {
             stats: stats.clone(),
             clock: options.clock.clone(),
         };
+        let names = names.map(|(feed, known)| {
+            let publisher = Publisher {
+                feed,
+                index: index.clone(),
+                requests: requests.clone(),
+                limiter: limiter.clone(),
+                recorder: recorder.clone(),
+                stats: stats.clone(),
+                told: Arc::default(),
+            };
+            (publisher, known)
+        });
         let executor = Executor {
             requests: requests.clone(),
             limiter,
@@ -206,9 +231,19 @@ impl Controller {
         if ready {
             repairs.start(&mut workers);
         }
+        let feed = names.map(|(publisher, known)| {
+            let feed = publisher.feed.clone();
+            if ready {
+                publisher.start(known, shutdown.clone(), &mut workers);
+            }
+            feed
+        });
 
         shutdown.cancelled().await;
         queue.close();
+        if let Some(feed) = feed {
+            feed.close();
+        }
         repairs.stop();
         let finished = tokio::time::timeout(options.shutdown_grace, join(&mut workers)).await;
         workers.shutdown().await;
@@ -287,7 +322,8 @@ async fn follow_pods(watches: Watches, api: Api<WatchedPod>) {
     watches.follow(api, of_jobsets, ready).await;
 }
 
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+/// Objects of this kind, in one namespace or in all.
+pub(crate) fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
 {

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jobset_api::{JobSet, constants};
 use jobset_core::EventType;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -81,6 +82,19 @@ impl Recorder {
         if self.sender.try_send(occurrence).is_err() {
             self.stats.events_dropped.add_one();
         }
+    }
+}
+
+/// A JobSet as the object of an event.
+pub(crate) fn about(jobset: &JobSet, resource_version: Option<String>) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(constants::API_VERSION.to_owned()),
+        kind: Some(constants::KIND.to_owned()),
+        namespace: jobset.metadata.namespace.clone(),
+        name: jobset.metadata.name.clone(),
+        uid: jobset.metadata.uid.clone(),
+        resource_version,
+        field_path: None,
     }
 }
 

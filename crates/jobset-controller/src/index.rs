@@ -153,6 +153,11 @@ impl Index {
         }
     }
 
+    /// The JobSet alone; `None` if it does not exist or cannot be decoded.
+    pub(crate) fn jobset(&self, key: &Key) -> Option<Arc<JobSet>> {
+        lock(&self.state).jobsets.get(key)?.jobset.clone()
+    }
+
     /// The JobSet and all that is known of its children; `None` if it does not exist or cannot be
     /// decoded.
     pub(crate) fn snapshot(&self, key: &Key, patience: Duration) -> Option<Snapshot> {

@@ -23,6 +23,7 @@
 //! | `events` | telling the user |
 //! | `requests` | one API request |
 //! | `progress` | how long a JobSet takes to come up, and what restarts cost |
+//! | `short_names` | `EndpointSlices` with short names of Pods, where that is asked for |
 //! | [`webhook`] | admission over HTTPS |
 //!
 //! What holds at all times:
@@ -51,6 +52,7 @@ mod progress;
 mod queue;
 mod reconcile;
 mod requests;
+mod short_names;
 mod status;
 #[cfg(test)]
 mod testing;

@@ -27,6 +27,9 @@ pub struct ControllerOptions {
     /// Whether new Pods pass through the Pod webhook. Where none runs, Jobs that need it for
     /// exclusive placement are not started. Default true.
     pub pod_webhook: bool,
+    /// Publish short names of Pods by `EndpointSlices`, which needs the right to write those.
+    /// Default false.
+    pub short_names: bool,
     /// Watch and manage this namespace only; `None`, the default, is the whole cluster.
     pub namespace: Option<String>,
     /// Most writes of children in flight, over all JobSets; at least one. The controller starts
@@ -74,6 +77,7 @@ impl Default for ControllerOptions {
             lean_suspend: false,
             clean_up_managed_elsewhere: false,
             pod_webhook: true,
+            short_names: false,
             namespace: None,
             max_in_flight: 128,
             request_timeout: Duration::from_secs(30),

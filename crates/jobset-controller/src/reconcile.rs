@@ -7,14 +7,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jobset_api::{JobSet, constants};
+use jobset_api::JobSet;
 use jobset_core::why::{self, Culprit};
 use jobset_core::{Observed, PlanOptions, Terminal, nodes_in_question};
-use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::events::Recorder;
+use crate::events::{self, Recorder};
 use crate::executor::{Execution, Executor};
 use crate::index::{Index, Key, Snapshot};
 use crate::lock::lock;
@@ -253,7 +252,7 @@ impl Reconciler {
         resource_version: Option<String>,
         decisions: &[why::Decision],
     ) {
-        let about = reference(jobset, resource_version);
+        let about = events::about(jobset, resource_version);
         for (nth, decision) in decisions.iter().enumerate() {
             let mut culprit = None;
             if nth < MOST_LOOKED_INTO {
@@ -346,7 +345,7 @@ impl Reconciler {
             tracing::warn!(jobset = %key, "… and {} more errors", execution.errors.len() - 3);
         }
         for (reason, note) in &execution.warnings {
-            let about = reference(jobset, jobset.metadata.resource_version.clone());
+            let about = events::about(jobset, jobset.metadata.resource_version.clone());
             self.recorder
                 .publish(about, jobset_core::EventType::Warning, *reason, note);
         }
@@ -358,7 +357,7 @@ impl Reconciler {
         resource_version: Option<String>,
         events: &[jobset_core::Event],
     ) {
-        let about = reference(jobset, resource_version);
+        let about = events::about(jobset, resource_version);
         for event in events {
             let reason = event.reason.as_str();
             self.recorder
@@ -375,18 +374,6 @@ enum Written {
     Gone,
     /// To be repeated.
     Failed,
-}
-
-fn reference(jobset: &JobSet, resource_version: Option<String>) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(constants::API_VERSION.to_owned()),
-        kind: Some(constants::KIND.to_owned()),
-        namespace: jobset.metadata.namespace.clone(),
-        name: jobset.metadata.name.clone(),
-        uid: jobset.metadata.uid.clone(),
-        resource_version,
-        field_path: None,
-    }
 }
 
 fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {

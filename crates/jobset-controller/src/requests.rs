@@ -31,6 +31,7 @@ pub(crate) enum Resource {
     Claims,
     Pods,
     Events,
+    EndpointSlices,
 }
 
 impl Resource {
@@ -43,6 +44,7 @@ impl Resource {
             Self::Claims => "persistentvolumeclaims",
             Self::Pods => "pods",
             Self::Events => "events",
+            Self::EndpointSlices => "endpointslices",
         }
     }
 
@@ -52,6 +54,7 @@ impl Resource {
             Self::Jobs => "/apis/batch/v1",
             Self::Services | Self::Claims | Self::Pods => "/api/v1",
             Self::Events => "/apis/events.k8s.io/v1",
+            Self::EndpointSlices => "/apis/discovery.k8s.io/v1",
         }
     }
 
@@ -405,6 +408,7 @@ pub(crate) fn for_reading(client: Client, stats: Arc<Stats>, time_limit: Duratio
             Some("persistentvolumeclaims") => "persistentvolumeclaims",
             Some("pods") => "pods",
             Some("nodes") => "nodes",
+            Some("endpointslices") => "endpointslices",
             _ => "other",
         };
         stats.count_request(if watch { "watch" } else { "list" }, resource);

@@ -53,6 +53,10 @@ counters! {
     deletes,
     /// Pods deleted because they were in another topology domain than their leader.
     placement_repairs,
+    /// EndpointSlices with short names that were created, changed or deleted.
+    name_writes,
+    /// Looks at the short names of a JobSet that did not succeed and were repeated.
+    name_errors,
     /// JobSets that became Completed by a status write of this process.
     completed,
     /// JobSets that became Failed by a status write of this process.

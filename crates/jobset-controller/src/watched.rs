@@ -32,7 +32,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    fn of(references: &[OwnerReference]) -> Option<Self> {
+    pub(crate) fn of(references: &[OwnerReference]) -> Option<Self> {
         let controller = references
             .iter()
             .find(|owner| owner.controller == Some(true))?;

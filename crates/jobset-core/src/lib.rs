@@ -88,6 +88,7 @@ mod resume;
 mod roles;
 mod service;
 mod settle;
+pub mod short_names;
 mod startup_policy;
 mod stuck;
 mod success_policy;

@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::garbage_collector::{self, GarbageCollectorOptions};
 use crate::job_controller::{self, JobControllerOptions};
+use crate::names::AliasRule;
 use crate::node::logs::{LogHub, LogReceiver};
 use crate::node::runtime::process::Launcher;
 use crate::node::{ApiAccess, Kubelet, NodeOptions, RestartBackoff, Runtime};
@@ -56,6 +57,8 @@ pub struct ClusterOptions {
     /// Programs that containers find at the end of their `PATH`, by name; only for
     /// [`Runtime::Process`].
     pub tools: Vec<(String, PathBuf)>,
+    /// Names that Pods have beside their host names; only for [`Runtime::Process`].
+    pub aliases: Option<AliasRule>,
     /// Delays between restarts of a container.
     pub restart_backoff: RestartBackoff,
     /// What running Pods get between SIGTERM and SIGKILL when the cluster stops.
@@ -83,6 +86,7 @@ impl Default for ClusterOptions {
             crds: Vec::new(),
             listen: None,
             tools: Vec::new(),
+            aliases: None,
             restart_backoff: RestartBackoff::default(),
             shutdown_grace: Duration::from_secs(1),
             job_controller: JobControllerOptions::default(),
@@ -205,6 +209,7 @@ impl Cluster {
                 shutdown_grace: options.shutdown_grace,
                 api: listening.as_ref().map(Listening::access),
                 tools: options.tools.clone(),
+                aliases: options.aliases.clone(),
             },
             node_token.clone(),
         );

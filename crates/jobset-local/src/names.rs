@@ -6,25 +6,33 @@
 //! its Pods. As with Kubernetes' DNS, Pods that are not ready are left out unless the Service has
 //! `publishNotReadyAddresses`.
 //!
-//! The file is bound into containers, which ties them to its inode: it is always rewritten in
+//! A cluster may be told of [`Aliases`]: further names of Pods, published when the host name with the
+//! subdomain is. With the subdomain they resolve in the whole namespace. Alone they resolve in the
+//! Pods of the same group only, so Pods of a group have a file of their own. An alias never takes
+//! anything from a name that is there without it: one that is the host name of a Pod or the name of
+//! a Service is left out.
+//!
+//! A file is bound into containers, which ties them to its inode: it is always rewritten in
 //! place, and Pods are listed in the order in which they came, so that lines move as little as
 //! possible under a concurrent reader. A container is started only after the file has its Pod and
 //! all present ones; later changes follow within [`DEBOUNCE`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::container::hostname;
@@ -32,6 +40,38 @@ use crate::node::logs::PodName;
 
 /// How long a change may wait for others before files are rewritten.
 pub const DEBOUNCE: Duration = Duration::from_millis(20);
+/// After files are rewritten, nothing is for this many times as long as it took.
+const REST: u32 = 4;
+
+/// Names of a Pod beside its host name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aliases {
+    /// Pods of one group of a namespace find each other by aliases alone.
+    pub group: String,
+    /// Of this Pod alone.
+    pub own: Option<String>,
+    /// Of several Pods. Where it is also the `own` alias of a Pod, it leads to that one only.
+    pub shared: Vec<String>,
+}
+
+/// Says which aliases a Pod has. Asked once per Pod.
+#[derive(Clone)]
+pub struct AliasRule(Arc<Rule>);
+
+type Rule = dyn Fn(&Pod) -> Option<Aliases> + Send + Sync;
+
+impl AliasRule {
+    /// The rule that this function is.
+    pub fn new(rule: impl Fn(&Pod) -> Option<Aliases> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(rule))
+    }
+}
+
+impl fmt::Debug for AliasRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AliasRule")
+    }
+}
 
 /// What resolves in which namespace, and the files that say so.
 pub(crate) struct Names {
@@ -39,6 +79,7 @@ pub(crate) struct Names {
     directory: Option<PathBuf>,
     /// What the host itself resolves without a server.
     host: String,
+    aliases: Option<AliasRule>,
     namespaces: Mutex<HashMap<String, Namespace>>,
     changed: Notify,
 }
@@ -51,7 +92,8 @@ struct Namespace {
     order_of: HashMap<String, u64>,
     next: u64,
     dirty: bool,
-    has_file: bool,
+    /// The group of each file that there is; `None` is the file of Pods without one.
+    files: BTreeSet<Option<String>>,
     /// Names of services that a new list has not mentioned yet.
     unlisted: HashSet<String>,
 }
@@ -68,16 +110,18 @@ struct Entry {
     hostname: String,
     subdomain: Option<String>,
     labels: BTreeMap<String, String>,
+    aliases: Option<Aliases>,
     ready: bool,
 }
 
 impl Names {
     /// Keeps files below `directory`, or nothing at all without one.
-    pub(crate) fn new(directory: Option<PathBuf>) -> Self {
+    pub(crate) fn new(directory: Option<PathBuf>, aliases: Option<AliasRule>) -> Self {
         let host = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
         Self {
             directory,
             host,
+            aliases,
             namespaces: Mutex::default(),
             changed: Notify::new(),
         }
@@ -93,6 +137,7 @@ impl Names {
                 .and_then(|s| s.subdomain.clone())
                 .filter(|s| !s.is_empty()),
             labels: pod.metadata.labels.clone().unwrap_or_default(),
+            aliases: self.aliases_of(pod),
             ready: false,
         };
         self.change(&name.namespace, |namespace| {
@@ -193,19 +238,19 @@ impl Names {
         }
     }
 
-    /// The hosts file of a namespace, up to date.
-    pub(crate) fn hosts_file(&self, namespace: &str) -> io::Result<PathBuf> {
+    /// The hosts file of a Pod, up to date.
+    pub(crate) fn hosts_file(&self, namespace: &str, pod: &Pod) -> io::Result<PathBuf> {
         let Some(directory) = &self.directory else {
             return Err(io::Error::other("this runtime has no hosts files"));
         };
-        let directory = directory.join(namespace);
-        let path = directory.join("hosts");
+        let group = self.aliases_of(pod).map(|aliases| aliases.group);
+        let path = path(directory, namespace, group.as_deref());
         {
             let mut namespaces = self.namespaces();
             let state = namespaces.entry(namespace.to_owned()).or_default();
-            if !state.has_file {
-                std::fs::create_dir_all(&directory)?;
-                state.has_file = true;
+            if !state.files.contains(&group) {
+                std::fs::create_dir_all(path.parent().unwrap_or(directory))?;
+                state.files.insert(group);
                 state.dirty = true;
             }
         }
@@ -213,7 +258,16 @@ impl Names {
         Ok(path)
     }
 
-    /// Rewrites the file of a namespace if anything changed.
+    fn aliases_of(&self, pod: &Pod) -> Option<Aliases> {
+        let aliases = (self.aliases.as_ref()?.0)(pod)?;
+        // It becomes the name of a directory.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let group = aliases.group.as_str();
+        let fits = !group.is_empty() && !group.starts_with('.') && group.bytes().all(plain);
+        fits.then_some(aliases)
+    }
+
+    /// Rewrites the files of a namespace if anything changed.
     pub(crate) fn flush(&self, namespace: &str) {
         let Some(directory) = &self.directory else {
             return;
@@ -223,23 +277,19 @@ impl Names {
         let Some(state) = namespaces.get_mut(namespace) else {
             return;
         };
-        if !state.has_file || !std::mem::take(&mut state.dirty) {
+        if state.files.is_empty() || !std::mem::take(&mut state.dirty) {
             return;
         }
-        let text = state.render(namespace, &self.host);
-        let path = directory.join(namespace).join("hosts");
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .and_then(|file| {
-                file.write_all_at(text.as_bytes(), 0)?;
-                file.set_len(text.len() as u64)
-            });
-        if let Err(error) = written {
-            state.dirty = true;
-            tracing::warn!(%error, namespace, "names of Pods not written");
+        let rendered = state.render(namespace, &self.host);
+        for group in &state.files {
+            let written = rendered.write(
+                &path(directory, namespace, group.as_deref()),
+                group.as_ref(),
+            );
+            if let Err(error) = written {
+                state.dirty = true;
+                tracing::warn!(%error, namespace, "names of Pods not written");
+            }
         }
     }
 
@@ -249,10 +299,13 @@ impl Names {
             loop {
                 self.changed.notified().await;
                 tokio::time::sleep(DEBOUNCE).await;
+                let started = Instant::now();
                 let namespaces: Vec<String> = self.namespaces().keys().cloned().collect();
                 for namespace in namespaces {
                     self.flush(&namespace);
                 }
+                // Many groups are many files, and each has all Pods of the namespace.
+                tokio::time::sleep(started.elapsed() * REST).await;
             }
         };
         tokio::select! {
@@ -281,9 +334,41 @@ impl Names {
     }
 }
 
+/// Where the file of a group is.
+fn path(directory: &Path, namespace: &str, group: Option<&str>) -> PathBuf {
+    let directory = directory.join(namespace);
+    match group {
+        None => directory.join("hosts"),
+        Some(group) => directory.join("groups").join(group).join("hosts"),
+    }
+}
+
+/// The text of the hosts files of a namespace.
+struct Rendered {
+    /// What all have.
+    common: String,
+    /// What those of a group have as well.
+    groups: BTreeMap<String, String>,
+}
+
+impl Rendered {
+    fn write(&self, path: &Path, group: Option<&String>) -> io::Result<()> {
+        let own = group.and_then(|group| self.groups.get(group));
+        let own = own.map(String::as_str).unwrap_or_default();
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        file.write_all_at(self.common.as_bytes(), 0)?;
+        file.write_all_at(own.as_bytes(), self.common.len() as u64)?;
+        file.set_len((self.common.len() + own.len()) as u64)
+    }
+}
+
 impl Namespace {
-    /// The whole hosts file.
-    fn render(&self, namespace: &str, host: &str) -> String {
+    /// The whole hosts files.
+    fn render(&self, namespace: &str, host: &str) -> Rendered {
         let mut text = String::with_capacity(host.len() + 200 * self.pods.len() + 64);
         text.push_str(host);
         if !host.is_empty() && !host.ends_with('\n') {
@@ -292,21 +377,94 @@ impl Namespace {
         if !host.contains("localhost") {
             text.push_str("127.0.0.1 localhost\n::1 localhost\n");
         }
+        let taken = Taken::new(self, host);
+        let mut groups: BTreeMap<String, String> = BTreeMap::new();
         for pod in self.pods.values() {
             let _ = write!(text, "{}", pod.address);
-            let subdomain = pod.subdomain.as_ref();
-            if let Some((name, service)) = subdomain.and_then(|s| self.services.get_key_value(s))
-                && service.publishes(pod)
-            {
-                let _ = forms(&mut text, &format!("{}.{name}", pod.hostname), namespace);
+            let published = self.published(pod);
+            if let Some(service) = published {
+                let _ = forms(&mut text, &format!("{}.{service}", pod.hostname), namespace);
             }
             let _ = write!(text, " {}", pod.hostname);
             for (service, _) in self.services.iter().filter(|(_, s)| s.publishes(pod)) {
                 let _ = forms(&mut text, service, namespace);
             }
+            if let (Some(service), Some(aliases)) = (published, &pod.aliases) {
+                for alias in taken.free(aliases) {
+                    let full = format!("{alias}.{service}");
+                    if !taken.with_subdomain.contains(&full) {
+                        let _ = forms(&mut text, &full, namespace);
+                    }
+                }
+                let alone = taken
+                    .free(aliases)
+                    .filter(|name| !taken.alone.contains(*name));
+                let alone: Vec<&str> = alone.collect();
+                if !alone.is_empty() {
+                    let group = groups.entry(aliases.group.clone()).or_default();
+                    let _ = writeln!(group, "{} {}", pod.address, alone.join(" "));
+                }
+            }
             text.push('\n');
         }
-        text
+        Rendered {
+            common: text,
+            groups,
+        }
+    }
+
+    /// The Service under which the Pod's host name is published.
+    fn published(&self, pod: &Entry) -> Option<&String> {
+        let (name, service) = self.services.get_key_value(pod.subdomain.as_ref()?)?;
+        service.publishes(pod).then_some(name)
+    }
+}
+
+/// Names that aliases give way to.
+struct Taken<'a> {
+    /// Host names, Services, and what the host itself knows.
+    alone: HashSet<&'a str>,
+    /// `<hostname>.<subdomain>` of all Pods.
+    with_subdomain: HashSet<String>,
+    /// (group, alias) for aliases of single Pods.
+    own: HashSet<(&'a str, &'a str)>,
+}
+
+impl<'a> Taken<'a> {
+    fn new(namespace: &'a Namespace, host: &'a str) -> Self {
+        let pods = || namespace.pods.values();
+        let aliases = pods().filter_map(|pod| pod.aliases.as_ref());
+        let own: HashSet<_> = aliases
+            .filter_map(|aliases| Some((aliases.group.as_str(), aliases.own.as_deref()?)))
+            .collect();
+        if pods().all(|pod| pod.aliases.is_none()) {
+            return Self {
+                alone: HashSet::new(),
+                with_subdomain: HashSet::new(),
+                own,
+            };
+        }
+        let lines = host.lines().filter_map(|line| line.split('#').next());
+        let hosts = lines.flat_map(|line| line.split_ascii_whitespace().skip(1));
+        Self {
+            alone: pods()
+                .map(|pod| pod.hostname.as_str())
+                .chain(namespace.services.keys().map(String::as_str))
+                .chain(hosts)
+                .chain(["localhost"])
+                .collect(),
+            with_subdomain: pods()
+                .filter_map(|pod| Some(format!("{}.{}", pod.hostname, pod.subdomain.as_ref()?)))
+                .collect(),
+            own,
+        }
+    }
+
+    /// The aliases of a Pod, without those that are the own ones of others.
+    fn free<'b>(&'b self, aliases: &'b Aliases) -> impl Iterator<Item = &'b str> {
+        let shared = aliases.shared.iter().map(String::as_str);
+        let shared = shared.filter(|name| !self.own.contains(&(aliases.group.as_str(), *name)));
+        aliases.own.as_deref().into_iter().chain(shared)
     }
 }
 
@@ -330,125 +488,4 @@ impl Headless {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn pod_name(n: u8) -> PodName {
-        PodName {
-            namespace: "ns".to_owned(),
-            name: format!("p-{n}"),
-            uid: n.to_string(),
-        }
-    }
-
-    fn pod(n: u8, subdomain: Option<&str>) -> Pod {
-        serde_json::from_value(json!({
-            "metadata": {"name": format!("p-{n}"), "namespace": "ns", "labels": {"app": "x"}},
-            "spec": {"containers": [], "hostname": format!("h-{n}"), "subdomain": subdomain}
-        }))
-        .unwrap()
-    }
-
-    fn service(name: &str, publish: bool, cluster_ip: &str) -> Service {
-        serde_json::from_value(json!({
-            "metadata": {"name": name, "namespace": "ns"},
-            "spec": {"clusterIP": cluster_ip, "selector": {"app": "x"},
-                     "publishNotReadyAddresses": publish}
-        }))
-        .unwrap()
-    }
-
-    fn names(directory: &tempfile::TempDir) -> Names {
-        let mut names = Names::new(Some(directory.path().to_owned()));
-        names.host = "127.0.0.1 localhost".to_owned();
-        names
-    }
-
-    fn read(names: &Names) -> Vec<String> {
-        let path = names.hosts_file("ns").unwrap();
-        let text = std::fs::read_to_string(path).unwrap();
-        text.lines().skip(1).map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn pods_and_services_resolve() {
-        let directory = tempfile::tempdir().unwrap();
-        let names = names(&directory);
-        names.on_service(Event::Apply(service("svc", true, "None")));
-        names.on_service(Event::Apply(service("vip", true, "10.0.0.1")));
-        names.add(
-            &pod_name(1),
-            &pod(1, Some("svc")),
-            Ipv4Addr::new(127, 9, 0, 1),
-        );
-        names.add(&pod_name(2), &pod(2, None), Ipv4Addr::new(127, 9, 0, 2));
-        let service = "svc.ns.svc.cluster.local svc.ns.svc svc.ns svc";
-        assert_eq!(
-            read(&names),
-            [
-                format!(
-                    "127.9.0.1 h-1.svc.ns.svc.cluster.local h-1.svc.ns.svc h-1.svc.ns h-1.svc \
-                     h-1 {service}"
-                ),
-                format!("127.9.0.2 h-2 {service}"),
-            ]
-        );
-    }
-
-    #[test]
-    fn unready_pods_are_published_only_on_request() {
-        let directory = tempfile::tempdir().unwrap();
-        let names = names(&directory);
-        names.on_service(Event::Apply(service("svc", false, "None")));
-        names.add(
-            &pod_name(1),
-            &pod(1, Some("svc")),
-            Ipv4Addr::new(127, 9, 0, 1),
-        );
-        assert_eq!(read(&names), ["127.9.0.1 h-1"]);
-        names.set_ready(&pod_name(1), true);
-        assert!(read(&names)[0].contains(" h-1.svc "));
-        names.set_ready(&pod_name(1), false);
-        assert_eq!(read(&names), ["127.9.0.1 h-1"]);
-        names.remove(&pod_name(1));
-        assert!(read(&names).is_empty());
-    }
-
-    #[test]
-    fn a_file_keeps_its_inode_and_shrinks() {
-        use std::os::unix::fs::MetadataExt;
-        let directory = tempfile::tempdir().unwrap();
-        let names = names(&directory);
-        names.add(&pod_name(1), &pod(1, None), Ipv4Addr::new(127, 9, 0, 1));
-        let path = names.hosts_file("ns").unwrap();
-        let inode = std::fs::metadata(&path).unwrap().ino();
-        names.remove(&pod_name(1));
-        assert!(read(&names).is_empty());
-        assert_eq!(std::fs::metadata(&path).unwrap().ino(), inode);
-    }
-
-    #[test]
-    fn services_that_a_new_list_lacks_are_forgotten() {
-        let directory = tempfile::tempdir().unwrap();
-        let names = names(&directory);
-        names.on_service(Event::Apply(service("a", true, "None")));
-        names.on_service(Event::Apply(service("b", true, "None")));
-        names.add(&pod_name(1), &pod(1, None), Ipv4Addr::new(127, 9, 0, 1));
-        names.on_service(Event::Init);
-        names.on_service(Event::InitApply(service("b", true, "None")));
-        names.on_service(Event::InitDone);
-        let lines = read(&names);
-        assert!(
-            lines[0].ends_with(" b") && !lines[0].contains(" a"),
-            "{lines:?}"
-        );
-    }
-
-    #[test]
-    fn without_a_directory_nothing_is_kept() {
-        let names = Names::new(None);
-        names.add(&pod_name(1), &pod(1, None), Ipv4Addr::LOCALHOST);
-        assert!(names.namespaces().is_empty() && names.hosts_file("ns").is_err());
-    }
-}
+mod tests;

@@ -473,6 +473,41 @@ fn without_webhook() {
     assert_eq!(policies, 2);
 }
 
+/// The setting and the right that it needs come together.
+#[test]
+fn short_names() {
+    for (values, wanted) in [
+        (vec![], false),
+        (vec!["controller.shortNames=true"], true),
+        (
+            vec!["controller.shortNames=true", "webhook.enable=false"],
+            true,
+        ),
+    ] {
+        let Some(objects) = objects(&values) else {
+            return;
+        };
+        let role = find(&objects, "ClusterRole", "test-jobset-short-names-role");
+        let binding = find(
+            &objects,
+            "ClusterRoleBinding",
+            "test-jobset-short-names-rolebinding",
+        );
+        assert_eq!((role.is_some(), binding.is_some()), (wanted, wanted));
+        let config = find(&objects, "ConfigMap", "test-jobset-controller-config").unwrap();
+        let text = config["data"]["controller_manager_config.yaml"].as_str();
+        let config: Value = serde_saphyr::from_str(text.unwrap()).unwrap();
+        let extensions = &config["extensions"];
+        assert_eq!(extensions["shortNames"] == true, wanted);
+        let webhooks = !values.contains(&"webhook.enable=false");
+        assert_eq!(extensions["webhooks"] != false, webhooks);
+        if wanted {
+            let rule = &role.unwrap()["rules"][0];
+            assert_eq!(rule["apiGroups"], json!(["discovery.k8s.io"]));
+        }
+    }
+}
+
 #[test]
 fn additions_are_off_unless_asked_for() {
     let Some(plain) = objects(&[]) else { return };

@@ -28,6 +28,11 @@ pub(super) fn files() -> anyhow::Result<Vec<Generated>> {
             manager_objects(false),
         ),
         (
+            "config/components/short-names/role.yaml",
+            rbac,
+            bound(ROLES.iter().filter(|role| role.option.is_some()), true),
+        ),
+        (
             "config/components/user-roles/roles.yaml",
             rbac,
             user_objects(),
@@ -59,11 +64,15 @@ fn manager_objects(webhook: bool) -> Vec<Value> {
     let roles = ROLES
         .iter()
         .filter(|role| role.scope != Scope::Unbound && role.rules(webhook).next().is_some());
-    for role in roles {
-        objects.push(role_object(role, webhook));
-        objects.push(binding(role));
-    }
+    objects.extend(bound(roles.filter(|role| role.option.is_none()), webhook));
     objects
+}
+
+/// Roles and their bindings.
+fn bound<'a>(roles: impl Iterator<Item = &'a Role>, webhook: bool) -> Vec<Value> {
+    roles
+        .flat_map(|role| [role_object(role, webhook), binding(role)])
+        .collect()
 }
 
 /// The roles for people.

@@ -25,6 +25,8 @@ pub(super) struct Role {
     /// What it is for.
     pub(super) purpose: &'static str,
     pub(super) scope: Scope,
+    /// The setting of the configuration that it is for; granted only together with that.
+    pub(super) option: Option<&'static str>,
     rules: &'static [Rule],
 }
 
@@ -116,6 +118,7 @@ pub(super) const ROLES: &[Role] = &[
         name: "manager-role",
         purpose: "what the manager does on the whole cluster",
         scope: Scope::Cluster,
+        option: None,
         rules: &[
             rule(
                 JOBSETS,
@@ -222,9 +225,24 @@ pub(super) const ROLES: &[Role] = &[
         ],
     },
     Role {
+        name: "short-names-role",
+        purpose: "publishes short names of Pods",
+        scope: Scope::Cluster,
+        option: Some("extensions.shortNames"),
+        rules: &[rule(
+            &["discovery.k8s.io"],
+            &["endpointslices"],
+            &["create", "delete", "get", "list", "patch", "watch"],
+            "keeps slices of its own beside those that Kubernetes makes for the headless Services; \
+             whoever may write slices can send the traffic of any Service elsewhere, so this is \
+             granted only where it is asked for",
+        )],
+    },
+    Role {
         name: "proxy-role",
         purpose: "asks the API server who may read the metrics",
         scope: Scope::Cluster,
+        option: None,
         rules: &[
             rule(
                 &["authentication.k8s.io"],
@@ -244,6 +262,7 @@ pub(super) const ROLES: &[Role] = &[
         name: "metrics-reader",
         purpose: "reads the metrics; bind it to whoever scrapes them",
         scope: Scope::Cluster,
+        option: None,
         rules: &[Rule {
             groups: &[],
             resources: &[],
@@ -258,6 +277,7 @@ pub(super) const ROLES: &[Role] = &[
         name: "leader-election-role",
         purpose: "elects the replica that works",
         scope: Scope::Namespace,
+        option: None,
         rules: &[
             rule(
                 &["coordination.k8s.io"],
@@ -272,6 +292,7 @@ pub(super) const ROLES: &[Role] = &[
         name: "manager-secrets-role",
         purpose: "keeps the certificate of the webhook server",
         scope: Scope::Namespace,
+        option: None,
         rules: &[rule(
             &[""],
             &["secrets"],
@@ -284,6 +305,7 @@ pub(super) const ROLES: &[Role] = &[
         name: "jobset-editor-role",
         purpose: "for people and programs that run JobSets",
         scope: Scope::Unbound,
+        option: None,
         rules: &[
             rule(
                 JOBSETS,
@@ -300,6 +322,7 @@ pub(super) const ROLES: &[Role] = &[
         name: "jobset-viewer-role",
         purpose: "for people and programs that look at JobSets",
         scope: Scope::Unbound,
+        option: None,
         rules: &[
             rule(
                 JOBSETS,

@@ -24,9 +24,12 @@ pub(super) fn file() -> Generated {
         };
         let _ = write!(
             text,
-            "\n### jobset-{}\n\nFor {holder}: {}.\n\n| on | may | because it |\n|---|---|---|\n",
+            "\n### jobset-{}\n\nFor {holder}: {}.{}\n\n| on | may | because it |\n|---|---|---|\n",
             role.name.trim_start_matches("jobset-"),
-            role.purpose
+            role.purpose,
+            role.option
+                .map(|option| format!(" Only installed together with `{option}`."))
+                .unwrap_or_default()
         );
         for rule in role.rules(true) {
             let mark = if rule.is_webhook_only() { "*" } else { "" };

@@ -119,6 +119,18 @@ fn overlays_hold_exactly_these_objects() {
             ],
         ),
         (
+            "short-names",
+            &[
+                COMMON,
+                WEBHOOK,
+                &[
+                    "ClusterRole jobset-short-names-role",
+                    "ClusterRoleBinding jobset-short-names-rolebinding",
+                    "Secret jobset-system/jobset-webhook-server-cert",
+                ],
+            ],
+        ),
+        (
             "prometheus",
             &[&[
                 "Role jobset-system/prometheus-k8s",
@@ -295,10 +307,30 @@ fn without_webhook_nothing_of_it_is_left() {
     assert!(config.unwrap().contains("webhooks: false"));
 }
 
+/// The right to write EndpointSlices comes with the setting that it is for, and only then.
+#[test]
+fn endpoint_slices_are_written_only_on_request() {
+    for (overlay, _) in OVERLAYS.iter().filter(|(name, _)| *name != "prometheus") {
+        let Some(objects) = rendered(overlay) else {
+            return;
+        };
+        let wanted = *overlay == "short-names";
+        let granted = objects
+            .iter()
+            .flat_map(|object| object["rules"].as_array().into_iter().flatten())
+            .any(|rule| rule["resources"] == json!(["endpointslices"]));
+        assert_eq!(granted, wanted, "{overlay}");
+        let config = find(&objects, "ConfigMap", "jobset-manager-config");
+        let config = config["data"]["controller_manager_config.yaml"].as_str();
+        let set = config.unwrap().contains("shortNames: true");
+        assert_eq!(set, wanted, "{overlay}");
+    }
+}
+
 /// Every role that is bound exists, and every subject is the manager.
 #[test]
 fn bindings_refer_to_roles_that_exist() {
-    for overlay in ["default", "no-webhook", "certmanager"] {
+    for overlay in ["default", "no-webhook", "certmanager", "short-names"] {
         let Some(objects) = rendered(overlay) else {
             return;
         };

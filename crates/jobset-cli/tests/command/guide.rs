@@ -158,6 +158,20 @@ fn quick_start() {
 }
 
 #[test]
+fn short_names() {
+    if !has("python3") {
+        return;
+    }
+    let ended = run("short-names", &[]);
+    ended.expect_code(0);
+    assert_eq!(said(&ended, "leader-0-0", "workers-1 has 2 Pods"), 1);
+    for worker in ["workers-0-0", "workers-0-1", "workers-1-0", "workers-1-1"] {
+        let line = format!("{worker} is short-names-{worker}");
+        assert_eq!(said(&ended, "leader-0-0", &line), 1, "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn the_order_of_the_start() {
     let ended = run("depends-on", &[]);
     ended.expect_code(0);

@@ -17,6 +17,7 @@ mod outcomes;
 mod processes;
 mod real_kubectl;
 mod render;
+mod short_names;
 mod support;
 mod validate;
 mod workloads;

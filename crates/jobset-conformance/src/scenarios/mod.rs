@@ -4,6 +4,7 @@ mod creation;
 mod examples;
 mod failure;
 mod lifetime;
+mod names;
 mod order;
 mod policy;
 mod restart;
@@ -67,6 +68,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         restart::LIST,
         suspend::LIST,
         lifetime::LIST,
+        names::LIST,
         takeover::LIST,
         policy::LIST,
     ]

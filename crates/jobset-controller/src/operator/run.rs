@@ -189,6 +189,7 @@ fn controller_options(configuration: &Configuration, gates: FeatureGates) -> Con
         pod_webhook: configuration.webhooks(),
         fast_failure_detection: own.fast_failure_detection.unwrap_or(false),
         lean_suspend: own.lean_suspend.unwrap_or(false),
+        short_names: own.short_names.unwrap_or(false),
         clean_up_managed_elsewhere: own.clean_up_managed_elsewhere.unwrap_or(false),
         shutdown_grace: RECONCILE_BUDGET,
         ..defaults
@@ -668,6 +669,7 @@ clientConnection: {qps: 3, burst: 4}
             let options = controller_options(&settings.configuration, settings.gates);
             assert_eq!(options.pod_webhook, expected, "{file}");
             assert!(!options.fast_failure_detection && !options.lean_suspend);
+            assert!(!options.short_names);
             assert!(!options.clean_up_managed_elsewhere);
         }
         for (key, of) in [
@@ -676,6 +678,7 @@ clientConnection: {qps: 3, burst: 4}
                 (|o| o.fast_failure_detection) as fn(&ControllerOptions) -> bool,
             ),
             ("leanSuspend", |o| o.lean_suspend),
+            ("shortNames", |o| o.short_names),
             ("cleanUpManagedElsewhere", |o| o.clean_up_managed_elsewhere),
         ] {
             let settings = merged(&format!("extensions: {{{key}: true}}\n"), &[]);

@@ -7,5 +7,6 @@ mod crash;
 mod faults;
 mod lifecycle;
 mod recovery;
+mod short_names;
 mod transport;
 mod world;

@@ -164,7 +164,9 @@ impl Start {
             optional,
         };
         let mut mounts = vec![own(
-            self.node.names.hosts_file(&self.name.namespace)?,
+            self.node
+                .names
+                .hosts_file(&self.name.namespace, &self.pod)?,
             "/etc/hosts",
             true,
         )];

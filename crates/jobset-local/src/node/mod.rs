@@ -64,7 +64,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::names::Names;
+use crate::names::{AliasRule, Names};
 use crate::shell::clock::Clock;
 use crate::shell::events::Recorder;
 use crate::shell::pump::pump;
@@ -104,6 +104,8 @@ pub struct NodeOptions {
     pub api: Option<ApiAccess>,
     /// Programs that containers find at the end of their `PATH`, by name.
     pub tools: Vec<(String, PathBuf)>,
+    /// Names that Pods have beside their host names.
+    pub aliases: Option<AliasRule>,
 }
 
 /// What all workers share.
@@ -154,7 +156,10 @@ impl Kubelet {
         let node = Node {
             launcher: Launcher::new(options.launcher.clone(), &options.cluster_id),
             logs: LogHub::new(options.scratch.join("logs")),
-            names: Names::new(real.then(|| options.scratch.join("names"))),
+            names: Names::new(
+                real.then(|| options.scratch.join("names")),
+                options.aliases.clone(),
+            ),
             recorder,
             base_env,
             cluster_id: options.cluster_id.clone(),

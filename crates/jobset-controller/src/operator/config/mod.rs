@@ -200,6 +200,9 @@ pub(crate) struct Extensions {
     /// What is suspended and has never run gets no Jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lean_suspend: Option<bool>,
+    /// Short names of Pods are published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) short_names: Option<bool>,
     /// Finished JobSets of other controllers are removed after their time, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) clean_up_managed_elsewhere: Option<bool>,
