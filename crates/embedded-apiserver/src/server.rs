@@ -188,7 +188,7 @@ impl ApiServer {
             clock: Arc::new(Timestamp::now),
             history: History::default(),
             event_expiry: Expiry {
-                age: Duration::from_secs(3600),
+                age: Duration::from_hours(1),
                 bytes: 32 << 20,
             },
             services: None,

@@ -263,7 +263,7 @@ async fn the_patience_with_others_begins_with_the_status_that_waits() {
     bench.watch_job(501, json!({}));
     assert_eq!(bench.reconcile().await.again, None);
 
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     bench.watch_job(502, json!({"active": 1}));
     assert!(bench.reconcile().await.again.is_some());
     assert_eq!(bench.sent(), [""; 0], "the other JobSet still waits");
