@@ -56,6 +56,7 @@ pub mod topology;
 mod admission;
 mod builtin;
 mod credentials;
+mod metrics;
 mod pod_logs;
 mod policy;
 mod rest;
@@ -68,6 +69,7 @@ mod webhook;
 
 pub use admission::{Admission, AdmissionRequest, AdmitAll, Operation, StoredObjects};
 pub use credentials::{Credentials, CredentialsError};
+pub use metrics::{ContainerUsage, Metrics, PodUsage, Usage};
 pub use pod_logs::{LogOptions, LogStream, PodLogs};
 pub use server::{ApiServer, ApiServerBuilder, Clock};
 pub use stats::Stats;

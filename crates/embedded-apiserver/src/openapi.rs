@@ -24,6 +24,8 @@ pub struct Described<'a> {
     pub namespaced: bool,
     /// Whether it has a status subresource.
     pub has_status: bool,
+    /// Whether it can only be read.
+    pub read_only: bool,
     /// The OpenAPI v3 schema of a custom resource; `None` for a built-in kind.
     pub schema: Option<&'a Value>,
 }
@@ -88,14 +90,17 @@ pub fn document(group: &str, version: &str, resources: &[Described<'_>]) -> Valu
             ""
         };
         let collection = format!("{base}{scope}/{}", resource.plural);
+        let (of_one, of_all): (&[&str], &[&str]) = if resource.read_only {
+            (&["get"], &["get"])
+        } else {
+            (
+                &["get", "put", "patch", "delete"],
+                &["get", "post", "delete"],
+            )
+        };
         paths.insert(
             format!("{collection}/{{name}}"),
-            operations(
-                resource,
-                &component,
-                &["get", "put", "patch", "delete"],
-                true,
-            ),
+            operations(resource, &component, of_one, true),
         );
         if resource.has_status {
             paths.insert(
@@ -103,10 +108,7 @@ pub fn document(group: &str, version: &str, resources: &[Described<'_>]) -> Valu
                 operations(resource, &component, &["get", "put", "patch"], true),
             );
         }
-        paths.insert(
-            collection,
-            operations(resource, &component, &["get", "post", "delete"], false),
-        );
+        paths.insert(collection, operations(resource, &component, of_all, false));
     }
     json!({
         "openapi": "3.0.0",

@@ -98,6 +98,14 @@ impl Quantity {
         self.nano
     }
 
+    /// The sum, in the form of the first that is not zero.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let form = if self.nano == 0 { other } else { self }.form;
+        let nano = self.nano.saturating_add(other.nano);
+        Self { nano, form }
+    }
+
     /// The next amount, away from zero, that is a multiple of a thousandth: what a container or a
     /// node can have of a resource.
     #[must_use]

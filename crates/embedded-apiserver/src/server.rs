@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::{Admission, AdmitAll};
 use crate::builtin::{CRDS, EVENTS, Registry};
 use crate::credentials::Credentials;
+use crate::metrics::Metrics;
 use crate::pod_logs::PodLogs;
 use crate::policy::Policies;
 use crate::rest::{Core, Documents, Terminating, User, handle, restore};
@@ -137,6 +138,7 @@ impl ApiServerBuilder {
             registry,
             admission: self.admission,
             pod_logs: RwLock::new(self.pod_logs),
+            metrics: RwLock::default(),
             counters: Counters::default(),
             clock: self.clock,
             terminating: Terminating::default(),
@@ -230,6 +232,16 @@ impl ApiServer {
             .pod_logs
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Some(pod_logs);
+    }
+
+    /// Serves `metrics.k8s.io` with these figures from now on.
+    pub fn set_metrics(&self, metrics: Arc<dyn Metrics>) {
+        *self
+            .core
+            .metrics
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(metrics);
+        self.core.registry.serve_metrics();
     }
 
     /// What the server was asked so far.

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod connection;
+#[cfg(test)]
+mod form_tests;
 mod manifests;
 mod on_cluster;
 
@@ -17,6 +19,9 @@ pub(crate) use self::manifests::*;
 pub(crate) use self::on_cluster::*;
 use crate::duration;
 use crate::style::Color;
+
+/// Behind the options of a command's own.
+const LAST: usize = 900;
 
 /// Run groups of Kubernetes Jobs as one workload, on this machine or on a cluster
 #[derive(Debug, Parser)]
@@ -43,10 +48,10 @@ Exit codes: 0 completed, 1 failed, 2 bad input or usage, 124 timed out, 130 inte
 )]
 pub(crate) struct Cli {
     /// Log what the cluster's parts do to standard error (-vv: debug, -vvv: trace)
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = LAST, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(long, global = true, display_order = LAST, value_enum, default_value_t, value_name = "WHEN")]
     pub(crate) color: Color,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -66,7 +71,7 @@ pub(crate) enum Command {
   jobset run in-place.yaml --feature-gates InPlaceRestart=true
   jobset run training.yaml --keep         look around with kubectl afterwards
 
-Containers run as processes of this machine: images are not pulled, a container's command must
+Containers run as processes of this machine: images are not pulled, a container's command must \
 exist here. See docs/run.md.
 
 Exit codes: 0 completed, 1 failed, 2 bad input or usage, 124 timed out, 130 interrupted.")]
@@ -79,8 +84,8 @@ Exit codes: 0 completed, 1 failed, 2 bad input or usage, 124 timed out, 130 inte
   jobset up --data-dir ~/.local/share/jobset     keeps its objects over restarts
   jobset up --nodes 8 --topology rack=2
 
-The line it prints makes kubectl and the commands of jobset itself use it: in another terminal, after
-that line, `jobset list` and `jobset logs NAME` are about this cluster.
+The line it prints makes kubectl and the commands of jobset itself use it: in another terminal, \
+after that line, `jobset list` and `jobset logs NAME` are about this cluster.
 
 Exit codes: 0 interrupted, 1 it cannot be started, 2 bad usage.")]
     Up(UpArgs),
@@ -90,10 +95,10 @@ Exit codes: 0 interrupted, 1 it cannot be started, 2 bad usage.")]
   jobset validate *.yaml --output json
   kubectl kustomize overlays/dev | jobset validate -
 
-Prints FILE:LINE:COLUMN: document: field path: message for everything that is wrong in any document.
-Objects of kinds that are not known here are skipped, and named.
+Prints FILE:LINE:COLUMN: document: field path: message for everything that is wrong in any \
+document. Objects of kinds that are not known here are skipped, and named.
 
-Exit codes: 0 nothing is wrong, 2 something is.")]
+Exit codes: 0 nothing is wrong, 2 something is, or bad usage.")]
     Validate(ValidateArgs),
     /// Print the Jobs, Service and claims that the controller would create
     #[command(after_help = "Examples:
@@ -102,20 +107,21 @@ Exit codes: 0 nothing is wrong, 2 something is.")]
   jobset render training.yaml --output json | kubectl create --dry-run=server -f -
   jobset render --diff training.yaml     what an edit would change on the cluster
 
-Without --diff nothing but the files is read: defaults are filled in, the rules of `jobset validate`
-applied, and the objects printed in the order of their creation. What waits for other Jobs is printed
-as well, with a comment that says for what. Objects of other kinds are skipped, and named.
+Without --diff nothing but the files is read: defaults are filled in, the rules of `jobset \
+validate` applied, and the objects printed in the order of their creation. What waits for other \
+Jobs is printed as well, with a comment that says for what. Objects of other kinds are skipped, \
+and named.
 
-An object that does not exist yet has no uid. So owner references, and the label and annotation
-jobset.sigs.k8s.io/jobset-uid, which the controller adds, are left out. A generateName gets the
+An object that does not exist yet has no uid. So owner references, and the label and annotation \
+jobset.sigs.k8s.io/jobset-uid, which the controller adds, are left out. A generateName gets the \
 suffix xxxxx in place of a random one.
 
-With --diff the JobSets are compared with those on the cluster: what would be created, suspended,
-resumed or deleted, and which edits are allowed, only while suspended, or forbidden. The whole spec of
-the file counts, as with `kubectl replace`: what others have added to it is shown as removed. The
-server is asked with a dry run; it has the last word. Nothing is changed.
+With --diff the JobSets are compared with those on the cluster: what would be created, suspended, \
+resumed or deleted, and which edits are allowed, only while suspended, or forbidden. The whole \
+spec of the file counts, as with `kubectl replace`: what others have added to it is shown as \
+removed. The server is asked with a dry run; it has the last word. Nothing is changed.
 
-Exit codes: 0 done; with --diff 0 no difference, 1 differences. 2 a file is wrong, an edit is
+Exit codes: 0 done; with --diff 0 no difference, 1 differences; 2 a file is wrong, an edit is \
 forbidden, or the cluster cannot be asked.")]
     Render(RenderArgs),
     #[command(flatten)]
@@ -132,8 +138,9 @@ forbidden, or the cluster cannot be asked.")]
   jobset completion zsh  > \"${fpath[1]}/_jobset\"
   jobset completion fish > ~/.config/fish/completions/jobset.fish
 
-The script asks this command what fits. Names of JobSets, of their replicated jobs, of namespaces and of
-contexts are those that are there at that moment. Write it anew after an update of the command.
+The script asks this command what fits. Names of JobSets, of their replicated jobs, of namespaces \
+and of contexts are those that are there at that moment. Write it anew after an update of the \
+command.
 
 Exit codes: 0 printed, 2 bad usage.")]
     Completion {
@@ -159,7 +166,7 @@ pub(crate) struct ClusterArgs {
     /// Spread the nodes over M topology domains: label KEY gets M values (may be repeated)
     #[arg(long, value_parser = topology, value_name = "KEY=M")]
     pub(crate) topology: Vec<(String, usize)>,
-    /// What each node has: NAME=QUANTITY,... such as cpu=8,memory=32Gi,nvidia.com/gpu=8 [default:
+    /// What each node has, such as cpu=8,memory=32Gi,nvidia.com/gpu=8 [default:
     /// this machine's processors and memory]
     #[arg(long, value_parser = node_resources, value_name = "LIST")]
     pub(crate) node_resources: Option<Pairs>,
@@ -181,7 +188,7 @@ pub(crate) struct ClusterArgs {
     /// Where to write a kubeconfig for the cluster (mode 0600)
     #[arg(long, value_name = "PATH")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// Feature gates of the controller: NAME=true,...
+    /// Feature gates of the controller, such as RestartJob=true,InPlaceRestart=true
     #[arg(long, default_value = "", hide_default_value = true, value_parser = FeatureGates::parse, value_name = "LIST")]
     pub(crate) feature_gates: FeatureGates,
 }
@@ -240,7 +247,7 @@ pub(crate) struct ValidateArgs {
     /// What to print
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) output: OutputKind,
-    /// Feature gates of the controller: NAME=true,...
+    /// Feature gates of the controller, such as RestartJob=true,InPlaceRestart=true
     #[arg(long, default_value = "", hide_default_value = true, value_parser = FeatureGates::parse, value_name = "LIST")]
     pub(crate) feature_gates: FeatureGates,
     /// Also warn of what this runtime of `jobset run` could not do
@@ -263,7 +270,7 @@ pub(crate) struct RenderArgs {
     /// Only the Job of this index, of each replicated job
     #[arg(long, value_name = "N")]
     pub(crate) job: Option<u32>,
-    /// Feature gates of the controller: NAME=true,...
+    /// Feature gates of the controller, such as RestartJob=true,InPlaceRestart=true
     #[arg(long, default_value = "", hide_default_value = true, value_parser = FeatureGates::parse, value_name = "LIST")]
     pub(crate) feature_gates: FeatureGates,
     /// Namespace of JobSets that do not name one
@@ -272,10 +279,10 @@ pub(crate) struct RenderArgs {
     /// Compare with the JobSets on the cluster
     #[arg(long, conflicts_with_all = ["role", "job"])]
     pub(crate) diff: bool,
-    /// With --diff: the kubeconfig file
+    /// With --diff: the kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]
     #[arg(long, requires = "diff", value_name = "PATH")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// With --diff: the context in the kubeconfig
+    /// With --diff: the context in the kubeconfig [default: its current one]
     #[arg(long, requires = "diff", value_name = "NAME")]
     pub(crate) context: Option<String>,
 }

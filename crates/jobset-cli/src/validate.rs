@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::args::{OutputKind, RuntimeKind, ValidateArgs};
 use crate::exit::Exit;
 use crate::manifest::{self, Checks, Inspection, Problem};
-use crate::style;
+use crate::{style, view};
 
 /// Checks files and prints everything that is wrong.
 pub(crate) fn main(args: &ValidateArgs) -> anyhow::Result<Exit> {
@@ -36,12 +36,13 @@ pub(crate) fn main(args: &ValidateArgs) -> anyhow::Result<Exit> {
                 let head = style::paint("skipped:", "2", colored);
                 writeln!(stdout, "{head} {skipped}")?;
             }
-            let documents = inspection.documents.len();
+            let count = |things: usize, noun| view::count(things as i64, noun);
             writeln!(
                 stdout,
-                "{documents} documents checked, {} errors, {} warnings, {} skipped",
-                inspection.problems.len(),
-                inspection.warnings.len(),
+                "{} checked, {}, {}, {} skipped",
+                count(inspection.documents.len(), "document"),
+                count(inspection.problems.len(), "error"),
+                count(inspection.warnings.len(), "warning"),
                 inspection.skipped.len()
             )?;
         }

@@ -215,6 +215,7 @@ impl Cluster {
         );
         let (logs, launcher) = (kubelet.logs(), kubelet.launcher());
         api.set_pod_logs(Arc::new(logs.clone()));
+        api.set_metrics(Arc::new(kubelet.meter()));
         let node = tokio::spawn(kubelet.run(node_token.clone()));
 
         let token = CancellationToken::new();

@@ -225,6 +225,7 @@ pub(crate) fn resources_of_crd(crd: &Value) -> Vec<Resource> {
             namespaced: text(spec, &["scope"]) == "Namespaced",
             collection: format!("{plural}.{group}").into(),
             stored_as: format!("{group}/{storage}"),
+            measured: false,
             has_status: version["subresources"]["status"].is_object(),
             has_generation: true,
             name_rule: NameRule::Subdomain,

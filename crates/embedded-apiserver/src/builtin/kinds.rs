@@ -34,6 +34,7 @@ fn resource(api_version: &str, kind: &str, plural: &str, short: &[&str]) -> Reso
         collection: collection.into(),
         stored_as: api_version.to_owned(),
         has_status: false,
+        measured: false,
         has_generation: false,
         name_rule: NameRule::Subdomain,
         strategy: Box::new(Plain),
@@ -55,6 +56,13 @@ impl Resource {
 
     fn with_generation(mut self) -> Self {
         self.has_generation = true;
+        self
+    }
+
+    fn measured(mut self) -> Self {
+        self.measured = true;
+        // As metrics-server has it: `kubectl get pod` must mean Pods.
+        self.singular = String::new();
         self
     }
 
@@ -84,6 +92,16 @@ impl Resource {
         self.stored_as = api_version.to_owned();
         self
     }
+}
+
+/// Served where somebody measures.
+pub(super) fn metrics() -> Vec<Resource> {
+    vec![
+        resource("metrics.k8s.io/v1beta1", "NodeMetrics", "nodes", &[])
+            .cluster_wide()
+            .measured(),
+        resource("metrics.k8s.io/v1beta1", "PodMetrics", "pods", &[]).measured(),
+    ]
 }
 
 pub(super) fn all() -> Vec<Resource> {

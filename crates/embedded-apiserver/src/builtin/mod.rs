@@ -50,6 +50,8 @@ pub(crate) struct Resource {
     pub(crate) stored_as: String,
     /// Whether status is a subresource: then writes to the object ignore it, and the other way.
     pub(crate) has_status: bool,
+    /// Whether its objects are made when they are asked for, and none are stored.
+    pub(crate) measured: bool,
     /// Whether `metadata.generation` counts changes of the spec.
     pub(crate) has_generation: bool,
     /// How names are checked.

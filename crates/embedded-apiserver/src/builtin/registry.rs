@@ -30,6 +30,11 @@ impl Registry {
         registry
     }
 
+    /// Serves what Pods and nodes use, from now on.
+    pub(crate) fn serve_metrics(&self) {
+        self.replace(|old| old.measured, kinds::metrics());
+    }
+
     /// The resource that a path names.
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
         let served = self.served.read().unwrap_or_else(PoisonError::into_inner);

@@ -35,6 +35,7 @@ fn built_in_documents_are_closed_and_say_what_kubectl_asks() {
         plural: "jobs",
         namespaced: true,
         has_status: true,
+        read_only: false,
         schema: None,
     };
     let document = document("batch", "v1", &[job]);
@@ -64,6 +65,7 @@ fn recursive_kinds_end() {
         plural: "customresourcedefinitions",
         namespaced: false,
         has_status: true,
+        read_only: false,
         schema: None,
     };
     let document = document("apiextensions.k8s.io", "v1", &[crd]);
@@ -84,6 +86,7 @@ fn custom_documents_describe_their_schema() {
         plural: "things",
         namespaced: true,
         has_status: false,
+        read_only: false,
         schema: Some(&schema),
     };
     let document = document("example.com", "v1", &[thing]);

@@ -77,7 +77,9 @@ fn version() -> Value {
 }
 
 fn verbs(resource: &Resource) -> Value {
-    let _ = resource;
+    if resource.measured {
+        return json!(["get", "list"]);
+    }
     json!([
         "create",
         "delete",

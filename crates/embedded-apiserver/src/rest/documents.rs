@@ -30,6 +30,7 @@ fn with_described<T>(resources: &[Arc<Resource>], then: impl FnOnce(&[Described<
             plural: &resource.plural,
             namespaced: resource.namespaced,
             has_status: resource.has_status,
+            read_only: resource.measured,
             schema: resource.custom.as_ref().map(|custom| &custom.openapi),
         })
         .collect();

@@ -10,6 +10,7 @@ mod create;
 mod delete;
 mod discovery;
 mod documents;
+mod metrics;
 mod namespaces;
 mod output;
 mod ownership;
@@ -39,6 +40,7 @@ use self::params::Params;
 use self::path::{Path, ResourcePath};
 use crate::admission::{Admission, AdmissionRequest, Operation, StoredObjects};
 use crate::builtin::{Registry, Resource};
+use crate::metrics::Metrics;
 use crate::pod_logs::PodLogs;
 use crate::policy::Policies;
 use crate::stats::Counters;
@@ -56,6 +58,7 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) pod_logs: RwLock<Option<Arc<dyn PodLogs>>>,
+    pub(crate) metrics: RwLock<Option<Arc<dyn Metrics>>>,
     pub(crate) counters: Counters,
     pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(crate) terminating: Terminating,
@@ -88,6 +91,13 @@ impl Core {
 
     pub(crate) fn logs(&self) -> Option<Arc<dyn PodLogs>> {
         self.pod_logs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn metrics(&self) -> Option<Arc<dyn Metrics>> {
+        self.metrics
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -243,6 +253,9 @@ async fn serve_resource(
         _ => return Err(Status::method_not_allowed(method.as_str())),
     };
     call.core.counters.request(verb, &call.counted_as());
+    if call.resource.measured {
+        return metrics::serve(&call, verb).await;
+    }
     match (call.subresource.as_str(), verb) {
         ("", "watch") => watch::watch(&call),
         ("", "get") => read::get(&call),

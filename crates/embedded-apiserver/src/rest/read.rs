@@ -44,7 +44,7 @@ pub(crate) fn render_one(call: &Call, format: Format, value: &Value) -> Result<B
     })
 }
 
-fn render_table(call: &Call, objects: &[&Value], meta: &Value) -> Result<Value, Status> {
+pub(super) fn render_table(call: &Call, objects: &[&Value], meta: &Value) -> Result<Value, Status> {
     let now = (call.core.clock)();
     Ok(table::render(
         call.resource.columns(),

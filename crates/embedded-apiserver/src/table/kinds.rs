@@ -8,6 +8,7 @@ use super::cells::{
 };
 use super::pod::Summary;
 use super::{Cell, Column, since};
+use crate::quantity::Quantity;
 use crate::topology::Gvk;
 
 fn column(name: &str, cell: Cell) -> Column {
@@ -87,6 +88,18 @@ pub(super) fn columns(gvk: &Gvk) -> Vec<Column> {
             column("ParamRef", |_, _| Value::from("<unset>")),
             age(),
         ],
+        ("metrics.k8s.io", "NodeMetrics") => vec![
+            name(),
+            column("CPU", |o, _| Value::from(at(o, "/usage/cpu"))),
+            column("Memory", |o, _| Value::from(at(o, "/usage/memory"))),
+            column("Window", |o, _| Value::from(at(o, "/window"))),
+        ],
+        ("metrics.k8s.io", "PodMetrics") => vec![
+            name(),
+            column("CPU", |o, _| sum_of_containers(o, "cpu")),
+            column("Memory", |o, _| sum_of_containers(o, "memory")),
+            column("Window", |o, _| Value::from(at(o, "/window"))),
+        ],
         _ => vec![
             name(),
             column("Created At", |o, _| {
@@ -95,6 +108,15 @@ pub(super) fn columns(gvk: &Gvk) -> Vec<Column> {
             .typed("date"),
         ],
     }
+}
+
+/// What the containers of a Pod use together.
+fn sum_of_containers(object: &Value, resource: &str) -> Value {
+    let amounts = list(object, "/containers")
+        .iter()
+        .filter_map(|one| Quantity::parse(one["usage"][resource].as_str()?).ok());
+    let sum = amounts.reduce(Quantity::plus);
+    Value::from(sum.map(|sum| sum.to_string()).unwrap_or_default())
 }
 
 fn pod() -> Vec<Column> {

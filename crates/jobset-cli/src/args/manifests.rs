@@ -11,18 +11,21 @@ pub(super) const INIT_HELP: &str = "Examples:
   jobset init torchrun --name training --workers 4 --image registry.example.com/train:v2
   jobset init etl --file etl.yaml && jobset validate etl.yaml
 
-The text goes to standard output unless --file says otherwise. A file that is there already stays.
+The text goes to standard output unless --file says otherwise. A file that is there already \
+stays.
 
-Exit codes: 0 written, 1 the file cannot be written, 2 bad usage, or a name that makes no valid manifest.";
+Exit codes: 0 written, 1 the file cannot be written, 2 bad usage, or a name that makes no valid \
+manifest.";
 
 pub(super) const INSTALL_HELP: &str = "Examples:
   jobset install --image registry.example.com/jobset-controller:v0.1.0 > operator.yaml
   jobset install --image registry.example.com/jobset-controller:v0.1.0 --apply --context staging
   jobset install --variant no-webhook --without-crd
 
-There is no published image: docs/install.md tells how to build one. Without --apply the manifests are
-printed, to be reviewed and applied with `kubectl apply --server-side`. With --apply they are applied the
-same way, in their order; what other tools have set is kept, unless --force-conflicts takes it over.
+There is no published image: docs/install.md tells how to build one. Without --apply the \
+manifests are printed, to be reviewed and applied with `kubectl apply --server-side`. With \
+--apply they are applied the same way, in their order; what other tools have set is kept, unless \
+--force-conflicts takes it over.
 
 Exit codes: 0 done, 1 the cluster cannot be asked or refuses, 2 bad usage.";
 

@@ -20,8 +20,8 @@ pub(crate) enum ClusterCommand {
   jobset list --all-namespaces
   jobset list --selector team=vision --output json
 
-READY counts the Jobs of a role that are ready or have succeeded. The column QUEUE appears if a JobSet
-names a queue of Kueue, with the place of suspended ones in it.
+READY counts the Jobs of a role that are ready or have succeeded. The column QUEUE appears if a \
+JobSet names a queue of Kueue, with the place of suspended ones in it.
 
 Exit codes: 0 listed, 1 the cluster cannot be asked, 2 bad usage."
     )]
@@ -44,10 +44,10 @@ Exit codes: 0 shown, 1 there is no such JobSet or the cluster cannot be asked, 2
   jobset explain training --log-lines 50
   jobset explain training --output json | jq .failures
 
-Works for running and finished JobSets on any cluster, whichever controller runs there. It reads the
-JobSet, its Jobs, its Pods, the events of the namespace, and the logs of the first failed containers.
-What is gone cannot be told: Pods of earlier attempts go with their Jobs, and a cluster forgets events
-after an hour unless told otherwise.
+Works for running and finished JobSets on any cluster, whichever controller runs there. It reads \
+the JobSet, its Jobs, its Pods, the events of the namespace, and the logs of the first failed \
+containers. What is gone cannot be told: Pods of earlier attempts go with their Jobs, and a \
+cluster forgets events after an hour unless told otherwise.
 
 Exit codes: 0 explained, 1 there is no such JobSet or the cluster cannot be asked, 2 bad usage."
     )]
@@ -60,15 +60,16 @@ Exit codes: 0 explained, 1 there is no such JobSet or the cluster cannot be aske
   jobset logs training --grep 'loss|error' --timestamps
   jobset logs training --previous-attempts --output json
 
-Lines are in the order of their time. With --follow they come as they are printed, Pods that start later
-included, until the JobSet has finished or Ctrl-C. A line begins with ROLE-JOB-POD, and the container
-if a Pod has several.
+Lines are in the order of their time. With --follow they come as they are printed, Pods that \
+start later included, until the JobSet has finished or Ctrl-C. A line begins with ROLE-JOB-POD, \
+and the container if a Pod has several.
 
-Without --previous-attempts only Pods of the present attempt are read. With it, Pods of earlier attempts
-that are still there are read as well, and the last run before of containers that were restarted.
+Without --previous-attempts only Pods of the present attempt are read. With it, Pods of earlier \
+attempts that are still there are read as well, and the last run before of containers that were \
+restarted.
 
-Exit codes: 0 printed, 1 there is no such JobSet or the cluster cannot be asked, 2 bad usage,
-130 interrupted.")]
+Exit codes: 0 printed, 1 there is no such JobSet or the cluster cannot be asked, 2 bad usage, 130 \
+interrupted.")]
     Logs(LogsArgs),
     /// Show the events of a JobSet, its Jobs and its Pods
     #[command(after_help = "Examples:
@@ -77,8 +78,8 @@ Exit codes: 0 printed, 1 there is no such JobSet or the cluster cannot be asked,
   jobset events training --follow
   jobset events training --follow --output json      one JSON document a line
 
-Exit codes: 0 shown, 1 there is no such JobSet or the cluster cannot be asked, 2 bad usage,
-130 interrupted.")]
+Exit codes: 0 shown, 1 there is no such JobSet or the cluster cannot be asked, 2 bad usage, 130 \
+interrupted.")]
     Events(EventsArgs),
     /// Watch a JobSet on the whole screen: its Jobs as cells, events, logs of a Pod
     #[command(after_help = "Examples:
@@ -86,14 +87,16 @@ Exit codes: 0 shown, 1 there is no such JobSet or the cluster cannot be asked, 2
   jobset watch training --interval 5s
   jobset watch training --plain | tee training.log
 
-Each role is a row, each of its Jobs a cell: \u{b7} pending, | suspended, \u{2591} starting, \u{2588} ready, = succeeded,
-x failed, - being deleted, nothing if it is not there. If there are more Jobs than cells, a cell stands for
-several and shows what is worst among them. The keys are named at the bottom of the screen.
+Each role is a row, each of its Jobs a cell: · pending, | suspended, ░ starting, █ ready, = \
+succeeded, x failed, - being deleted, nothing if it is not there. If there are more Jobs than \
+cells, a cell stands for several and shows what is worst among them. The keys are named at the \
+bottom of the screen.
 
-Without a terminal, or with --plain, it prints a line whenever something has changed, until the JobSet has
-finished. A large JobSet is read less often than --interval says.
+Without a terminal, or with --plain, it prints a line whenever something has changed, until the \
+JobSet has finished or is deleted. What happens is shown at once; after that, what happens within \
+--interval is shown together. The cluster is asked once and then tells by itself what changes.
 
-Exit codes: 0 finished or left with q, 1 there is no such JobSet or the cluster cannot be asked,
+Exit codes: 0 finished or left with q, 1 there is no such JobSet or the cluster cannot be asked, \
 2 bad usage, 130 interrupted.")]
     Watch(WatchArgs),
     /// Draw when which Job was pending, starting, ready and over, and what restarts have cost
@@ -103,10 +106,10 @@ Exit codes: 0 finished or left with q, 1 there is no such JobSet or the cluster 
   jobset timeline training --format html --rows 0 > training.html
   jobset timeline training --format json | jq .lostSeconds
 
-One line a Job, by role and attempt. Lost is the time from the failure that led to a restart until all
-Jobs that had been ready were ready again, or until now. It is made of what the cluster still knows: times
-are whole seconds, and of earlier attempts there is only what their events tell. A run that is recorded as
-it happens knows more: jobset run --report.
+One line a Job, by role and attempt. Lost is the time from the failure that led to a restart \
+until all Jobs that had been ready were ready again, or until now. It is made of what the cluster \
+still knows: times are whole seconds, and of earlier attempts there is only what their events \
+tell. A run that is recorded as it happens knows more: jobset run --report.
 
 Exit codes: 0 drawn, 1 there is no such JobSet or the cluster cannot be asked, 2 bad usage.")]
     Timeline(TimelineArgs),
@@ -115,10 +118,12 @@ Exit codes: 0 drawn, 1 there is no such JobSet or the cluster cannot be asked, 2
   jobset top training
   jobset top training --output json
 
-Needs a cluster that serves metrics.k8s.io, as metrics-server does. `jobset up` and `jobset run` do not.
-CPU is in thousandths of a processor. Pods that have just started have no figures yet.
+Needs a cluster that serves metrics.k8s.io: `jobset up` and `jobset run` do, others with \
+metrics-server. CPU is in thousandths of a processor. Pods that have just started have no figures \
+yet.
 
-Exit codes: 0 shown, 1 there is no such JobSet, no metrics, or the cluster cannot be asked, 2 bad usage.")]
+Exit codes: 0 shown, 1 there is no such JobSet, no metrics, or the cluster cannot be asked, 2 bad \
+usage.")]
     Top(ViewArgs),
     /// Wait until a JobSet has reached a state
     #[command(after_help = "Examples:
@@ -127,11 +132,11 @@ Exit codes: 0 shown, 1 there is no such JobSet, no metrics, or the cluster canno
   jobset wait training --for failed || echo it did not fail
   jobset wait training --for deleted
 
-A state that cannot be reached any more ends the wait: who waits for a JobSet to complete learns that it
-has failed.
+A state that cannot be reached any more ends the wait: who waits for a JobSet to complete learns \
+that it has failed.
 
-Exit codes: 0 reached, 1 it cannot be reached any more, there is no such JobSet, or the cluster cannot be
-asked, 2 bad usage, 124 timed out, 130 interrupted.")]
+Exit codes: 0 reached, 1 it cannot be reached any more, there is no such JobSet, or the cluster \
+cannot be asked, 2 bad usage, 124 timed out, 130 interrupted.")]
     Wait(WaitArgs),
     /// Suspend JobSets: their Pods are deleted, their Jobs stay
     #[command(after_help = "Examples:
@@ -152,9 +157,9 @@ Exit codes: 0 done, 1 one has finished or does not exist, or the cluster refuses
   jobset restart training --role workers
   jobset restart training --job workers/3
 
-The API has no field that asks for a restart. The Jobs are deleted, and the controller creates them
-again: those that had succeeded run again as well. No restart is counted, so neither status.restarts
-nor the limit of the failure policy change.
+The API has no field that asks for a restart. The Jobs are deleted, and the controller creates \
+them again: those that had succeeded run again as well. No restart is counted, so neither \
+status.restarts nor the limit of the failure policy change.
 
 Exit codes: 0 done, 1 there is nothing to restart or the cluster refuses, 2 bad usage.")]
     Restart(RestartArgs),
@@ -166,7 +171,7 @@ Exit codes: 0 done, 1 there is nothing to restart or the cluster refuses, 2 bad 
 
 Returns when the JobSets, their Jobs and their Pods are gone.
 
-Exit codes: 0 deleted, 1 one does not exist or the cluster refuses, 2 bad usage, 124 timed out,
+Exit codes: 0 deleted, 1 one does not exist or the cluster refuses, 2 bad usage, 124 timed out, \
 130 interrupted.")]
     Delete(DeleteArgs),
     /// Print the kubectl command that runs a program in a Pod of a JobSet
@@ -224,7 +229,7 @@ pub(crate) struct WatchArgs {
     /// The JobSet
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(completion::jobsets))]
     pub(crate) name: String,
-    /// How often to look, at most
+    /// Show changes at most this often
     #[arg(long, default_value = "1s", value_parser = duration::parse, value_name = "DURATION")]
     pub(crate) interval: Duration,
     /// Print lines even on a terminal
@@ -242,10 +247,10 @@ pub(crate) struct TimelineArgs {
     pub(crate) name: String,
     /// What to print
     #[arg(
-        short,
+        short = 'o',
         long,
         visible_alias = "output",
-        short_alias = 'o',
+        short_alias = 'f',
         value_enum,
         default_value_t,
         value_name = "FORMAT"
@@ -427,7 +432,7 @@ pub(crate) struct DeleteArgs {
     /// Return at once; the cluster goes on deleting
     #[arg(long, conflicts_with = "timeout")]
     pub(crate) no_wait: bool,
-    /// Stop waiting after this time, for example 90s, 5m
+    /// Give up after this time, for example 90s, 5m, 1h30m
     #[arg(long, value_parser = duration::parse, value_name = "DURATION")]
     pub(crate) timeout: Option<Duration>,
     #[command(flatten)]

@@ -60,7 +60,40 @@ fn finish(config: Config, args: &ConnectionArgs) -> kube::Result<Connection> {
 /// An error of the client in the server's own words, if it has any.
 pub(crate) fn plain(error: kube::Error) -> anyhow::Error {
     match error {
-        kube::Error::Api(status) => anyhow::anyhow!("{}", status.message.trim_end()),
+        kube::Error::Api(status) => anyhow::anyhow!("{}", in_words(&status.message)),
         other => other.into(),
+    }
+}
+
+/// What the server says, and what to do about it where it does not say that itself.
+fn in_words(message: &str) -> String {
+    let message = message.trim_end();
+    let webhook = message
+        .split_once("failed calling webhook \"")
+        .and_then(|(_, rest)| rest.split_once('"'));
+    match webhook {
+        Some((name, why)) => format!(
+            "the admission webhook \"{name}\" does not answer{why}; see whether its Pods are running: \
+             kubectl get pods --all-namespaces"
+        ),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_that_does_not_answer_is_named() {
+        let said = "Internal error occurred: failed calling webhook \"v.io\": failed to call webhook: \
+                    Post \"https://a/b?timeout=5s\": connection refused\n";
+        assert_eq!(
+            in_words(said),
+            "the admission webhook \"v.io\" does not answer: failed to call webhook: Post \
+             \"https://a/b?timeout=5s\": connection refused; see whether its Pods are running: kubectl \
+             get pods --all-namespaces"
+        );
+        assert_eq!(in_words("jobs is forbidden\n"), "jobs is forbidden");
     }
 }

@@ -1,6 +1,7 @@
 //! Reading a JobSet with all that belongs to it.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use futures::{AsyncBufRead, AsyncBufReadExt as _};
@@ -37,8 +38,8 @@ pub(crate) async fn jobset(at: &Connection, name: &str) -> anyhow::Result<JobSet
 /// There is no such JobSet, or not any more.
 #[derive(Debug)]
 pub(crate) struct NoJobSet {
-    name: String,
-    namespace: String,
+    pub(super) name: String,
+    pub(super) namespace: String,
 }
 
 impl std::fmt::Display for NoJobSet {
@@ -70,7 +71,13 @@ pub(crate) async fn snapshot(
         all(at.api::<Pod>(), &children, without_details),
         events,
     )?;
-    Ok(Snapshot::new(jobset, jobs, pods, events, Timestamp::now()))
+    Ok(Snapshot::new(
+        jobset,
+        jobs.into_iter().map(Arc::new),
+        pods.into_iter().map(Arc::new),
+        events.into_iter().map(Arc::new).collect(),
+        Timestamp::now(),
+    ))
 }
 
 /// All objects of a kind, page by page; of each only what `trim` leaves is kept.
@@ -88,15 +95,7 @@ where
         let page = api
             .list(&params)
             .await
-            .map_err(|error| match error {
-                // Collections that a server knows are never missing, only empty.
-                kube::Error::Api(status) if status.code == 404 => anyhow!(
-                    "the cluster does not know {}s: is the operator installed? \
-                     (jobset install --help)",
-                    K::kind(&())
-                ),
-                error => plain(error),
-            })
+            .map_err(of_collection::<K>)
             .with_context(|| format!("cannot list {}", K::plural(&())))?;
         objects.extend(page.items.into_iter().map(|mut object| {
             object.meta_mut().managed_fields = None;
@@ -110,15 +109,27 @@ where
     }
 }
 
+/// Why a collection cannot be read.
+pub(super) fn of_collection<K: Resource<DynamicType = ()>>(error: kube::Error) -> anyhow::Error {
+    match error {
+        // Collections that a server knows are never missing, only empty.
+        kube::Error::Api(status) if status.code == 404 => anyhow!(
+            "the cluster does not know {}s: is the operator installed? (jobset install --help)",
+            K::kind(&())
+        ),
+        error => plain(error),
+    }
+}
+
 /// Thousands of Jobs are kept at once, and nobody looks at their templates.
-fn without_template(job: &mut Job) {
+pub(super) fn without_template(job: &mut Job) {
     if let Some(spec) = &mut job.spec {
         spec.template = k8s_openapi::api::core::v1::PodTemplateSpec::default();
     }
 }
 
 /// Of a Pod's spec, what is shown is where it runs and which containers it has.
-fn without_details(pod: &mut Pod) {
+pub(super) fn without_details(pod: &mut Pod) {
     if let Some(spec) = &mut pod.spec {
         spec.volumes = None;
         for container in spec

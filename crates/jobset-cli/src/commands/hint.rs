@@ -1,5 +1,7 @@
 //! `jobset exec` and `jobset port-forward`: which kubectl command does that for a Pod of a JobSet.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -67,10 +69,8 @@ async fn find(at: &Connection, args: &PodArgs) -> anyhow::Result<Pod> {
             .and_then(|status| status.phase.as_deref());
         phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
     };
-    let matching = snapshot
-        .pods
-        .iter()
-        .filter(|pod| args.selects(&PodPlace::of(*pod)));
+    let pods = snapshot.pods.iter().map(Arc::as_ref);
+    let matching = pods.filter(|pod| args.selects(&PodPlace::of(*pod)));
     let mut pods: Vec<&Pod> = matching.filter(running).collect();
     pods.sort_by_key(|pod| pod.name_any());
     match pods.as_slice() {

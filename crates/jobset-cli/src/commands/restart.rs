@@ -1,5 +1,7 @@
 //! `jobset restart`: deletes Jobs, which the controller then creates again.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 use futures::StreamExt as _;
 use jobset_api::constants as keys;
@@ -61,7 +63,7 @@ pub(super) async fn main(args: &RestartArgs) -> anyhow::Result<Exit> {
 /// The Jobs to delete.
 fn choose<'a>(
     jobset: &JobSet,
-    jobs: &'a [Job],
+    jobs: &'a [Arc<Job>],
     args: &RestartArgs,
 ) -> anyhow::Result<Vec<&'a Job>> {
     let name = jobset.name();
@@ -94,7 +96,7 @@ fn choose<'a>(
                 .as_deref()
                 .is_none_or(|index| is(keys::JOB_INDEX_KEY, index))
     };
-    let chosen: Vec<&Job> = jobs.iter().filter(wanted).collect();
+    let chosen: Vec<&Job> = jobs.iter().map(Arc::as_ref).filter(wanted).collect();
     if chosen.is_empty() {
         bail!("JobSet {name} has no such Job at present, or it is being deleted already");
     }
@@ -116,7 +118,8 @@ mod tests {
             testing::job("leader", 0, &json!({})),
             testing::job("workers", 0, &json!({})),
             testing::job("workers", 1, &json!({})),
-        ];
+        ]
+        .map(Arc::new);
         let chosen = |set: &JobSet, role: Option<&str>, job: Option<(&str, u32)>| {
             let args = RestartArgs {
                 name: "js".to_owned(),

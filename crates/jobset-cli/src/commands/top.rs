@@ -88,3 +88,20 @@ fn rows(used: &[Usage]) -> Vec<Vec<String>> {
     }
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::testing::World;
+
+    #[tokio::test]
+    async fn a_cluster_without_figures_says_so() {
+        // An API server that nobody measures for.
+        let world = World::new().await;
+        let error = metrics(&world.connection(), "js").await.unwrap_err();
+        assert!(
+            error.to_string().contains("serves no metrics.k8s.io"),
+            "{error:#}"
+        );
+    }
+}

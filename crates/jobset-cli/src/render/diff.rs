@@ -98,7 +98,7 @@ impl Report {
         let live = if document.name.is_empty() {
             None
         } else {
-            api.get_opt(&report.name).await?
+            api.get_opt(&report.name).await.map_err(cluster::plain)?
         };
         let dry = PostParams {
             dry_run: true,
@@ -126,14 +126,17 @@ impl Report {
             if !matches!(&answer, Err(kube::Error::Api(status)) if status.code == 409) {
                 break;
             }
-            object.metadata.resource_version = api.get(&report.name).await?.resource_version();
+            let now = api.get(&report.name).await.map_err(cluster::plain)?;
+            object.metadata.resource_version = now.resource_version();
             answer = api.replace(&report.name, &dry, &object).await;
         }
         report.answer = Some(Answer::to(answer));
         if !report.is_refused() {
             let (live, new): (JobSet, JobSet) =
                 (serde_json::from_value(live)?, serde_json::from_value(new)?);
-            let around = surroundings(client, &live, &new).await?;
+            let around = surroundings(client, &live, &new)
+                .await
+                .map_err(cluster::plain)?;
             report.changes = compare::consequences(&live, &new, &around, gates, Timestamp::now());
         }
         Ok(report)
@@ -175,7 +178,7 @@ impl Answer {
             {
                 Self::Refuses(status.message.clone())
             }
-            Err(error) => Self::Silent(error.to_string()),
+            Err(error) => Self::Silent(format!("{:#}", cluster::plain(error))),
         }
     }
 }
@@ -223,11 +226,7 @@ fn creations(jobset: &JobSet, args: &RenderArgs) -> Vec<Change> {
 }
 
 /// What the controller would see beside the JobSet.
-async fn surroundings(
-    client: &Client,
-    live: &JobSet,
-    new: &JobSet,
-) -> anyhow::Result<Surroundings> {
+async fn surroundings(client: &Client, live: &JobSet, new: &JobSet) -> kube::Result<Surroundings> {
     let namespace = live.namespace();
     let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
     let label = format!("{}={}", jobset_api::constants::JOBSET_NAME_KEY, live.name());

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::model::{Ending, Model, PodFailure, Role, Set};
+use super::model::{Ending, Model, PodFailure, Set};
 use crate::exit::Exit;
+use crate::view::RoleView;
 
 /// The whole document. Times are seconds since the start of the command.
 #[derive(Debug, Serialize)]
@@ -238,7 +239,7 @@ fn jobset(set: &Set) -> JobSetResult {
     }
 }
 
-fn role(role: &Role) -> RoleResult {
+fn role(role: &RoleView) -> RoleResult {
     RoleResult {
         name: role.name.clone(),
         replicas: role.replicas,

@@ -3,7 +3,7 @@
 //! No I/O and no clock: the time of a change comes with it.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use jobset_api::constants as keys;
@@ -14,7 +14,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 
 use super::watch::{Change, SlimJob, SlimPod};
-use crate::view::{PodPlace, label};
+use crate::view::{self, PodPlace, RoleView, label};
 
 /// Log lines remembered of each Pod.
 const REMEMBERED_LINES: usize = 10;
@@ -74,7 +74,7 @@ pub(super) struct Set {
     pub(super) name: String,
     pub(super) uid: String,
     pub(super) suspended: bool,
-    pub(super) roles: Vec<Role>,
+    pub(super) roles: Vec<RoleView>,
     pub(super) status: JobSetStatus,
     pub(super) ending: Option<Ending>,
     pub(super) failures: Vec<PodFailure>,
@@ -87,18 +87,6 @@ pub(super) struct Set {
     pub(super) all_created: Option<Duration>,
     pub(super) all_ready: Option<Duration>,
     pub(super) finished: Option<Duration>,
-}
-
-/// One replicated job.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Role {
-    pub(super) name: String,
-    pub(super) replicas: i32,
-    pub(super) ready: i32,
-    pub(super) active: i32,
-    pub(super) succeeded: i32,
-    pub(super) failed: i32,
-    pub(super) suspended: i32,
 }
 
 /// A container that ended with an error, or a Pod that never ran.
@@ -132,24 +120,20 @@ impl Model {
     pub(super) fn new(jobsets: &[JobSet]) -> Self {
         let sets = jobsets
             .iter()
-            .map(|jobset| {
-                let mut set = Set {
-                    namespace: jobset.namespace().to_owned(),
-                    name: jobset.name().to_owned(),
-                    uid: jobset.uid().to_owned(),
-                    suspended: false,
-                    roles: Vec::new(),
-                    status: JobSetStatus::default(),
-                    ending: None,
-                    failures: Vec::new(),
-                    decisions: Vec::new(),
-                    jobs: HashSet::new(),
-                    all_created: None,
-                    all_ready: None,
-                    finished: None,
-                };
-                set.update_roles(jobset);
-                set
+            .map(|jobset| Set {
+                namespace: jobset.namespace().to_owned(),
+                name: jobset.name().to_owned(),
+                uid: jobset.uid().to_owned(),
+                suspended: false,
+                roles: view::roles(jobset),
+                status: JobSetStatus::default(),
+                ending: None,
+                failures: Vec::new(),
+                decisions: Vec::new(),
+                jobs: HashSet::new(),
+                all_created: None,
+                all_ready: None,
+                finished: None,
             })
             .collect();
         Self {
@@ -237,7 +221,7 @@ impl Model {
         }
         let before = std::mem::take(&mut set.status);
         set.status = jobset.status.clone().unwrap_or_default();
-        set.update_roles(jobset);
+        set.roles = view::roles(jobset);
         let name = set.name.clone();
         if jobset.is_suspended() != set.suspended {
             set.suspended = jobset.is_suspended();
@@ -519,32 +503,6 @@ impl Set {
             .iter()
             .map(|role| usize::try_from(role.replicas).unwrap_or_default())
             .sum()
-    }
-
-    fn update_roles(&mut self, jobset: &JobSet) {
-        let counts: BTreeMap<&str, _> = self
-            .status
-            .replicated_jobs_status
-            .iter()
-            .map(|status| (status.name.as_str(), status))
-            .collect();
-        self.roles = jobset
-            .spec
-            .replicated_jobs
-            .iter()
-            .map(|role| {
-                let counts = counts.get(role.name.as_str());
-                Role {
-                    name: role.name.clone(),
-                    replicas: role.replicas(),
-                    ready: counts.map_or(0, |c| c.ready),
-                    active: counts.map_or(0, |c| c.active),
-                    succeeded: counts.map_or(0, |c| c.succeeded),
-                    failed: counts.map_or(0, |c| c.failed),
-                    suspended: counts.map_or(0, |c| c.suspended),
-                }
-            })
-            .collect();
     }
 
     /// Reason and message of the final condition.

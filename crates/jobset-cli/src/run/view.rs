@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::model::{Ending, Model, PodFailure, Role, Set};
+use super::model::{Ending, Model, PodFailure, Set};
 use crate::duration::show;
 use crate::style::paint;
+use crate::view::RoleView;
 
 /// More live lines than this would push the logs off the screen.
 const LIVE_LINES: usize = 12;
@@ -95,7 +96,7 @@ pub(super) fn summary_rows(model: &Model) -> Vec<Vec<String>> {
     for set in &model.sets {
         let time = set.finished.map(show).unwrap_or_default();
         let mut head = Some((set.name.clone(), set.status.restarts, time, state(set)));
-        let nothing = [Role::default()];
+        let nothing = [RoleView::default()];
         let roles = if set.roles.is_empty() {
             &nothing
         } else {

@@ -21,11 +21,13 @@ pub(crate) fn of_snapshot(snapshot: &Snapshot) -> Timeline {
     let created = jobset.metadata.creation_timestamp.as_ref();
     let start = created.map_or(snapshot.now, |created| created.0);
     let clock = Clock { start };
-    let told = happenings(&snapshot.events, jobset);
+    let told = happenings(snapshot.events(), jobset);
     let attempts = Attempts::of(jobset, &told);
     let mut pods: HashMap<String, Vec<&Pod>> = HashMap::new();
     for pod in &snapshot.pods {
-        pods.entry(PodPlace::of(pod).job).or_default().push(pod);
+        pods.entry(PodPlace::of(pod.as_ref()).job)
+            .or_default()
+            .push(pod);
     }
     let marks = marks(jobset, &told, &attempts, clock);
     // What goes on after the end, such as the deletion of Jobs, is not drawn.

@@ -20,9 +20,9 @@ const LABELLED: usize = 40;
 
 /// Colours by class. In a page of HTML they are given once, for all pictures in it.
 pub(super) const STYLE: &str = "\
-.tl{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;--ink:#1c2128;--dim:#5d6673;--line:#d9dde3;--lost:#d6454526;--pending:#c5cbd3;--suspended:#8d95a1;--starting:#e8a72c;--active:#8fc3ab;--ready:#2f9968;--succeeded:#3f7fc4;--failed:#d64545;--deleting:#a894bd}
-@media(prefers-color-scheme:dark){.tl{--ink:#e4e8ee;--dim:#98a2b0;--line:#343b45;--lost:#e05c5c33;--pending:#4a525e;--suspended:#737c89;--starting:#d99a2b;--active:#4f8269;--ready:#38a877;--succeeded:#4d8fd6;--failed:#e05c5c;--deleting:#7f6d94}}
-.tl text{fill:var(--ink)}.tl .dim{fill:var(--dim)}.tl .grid{stroke:var(--line)}.tl .lost{fill:var(--lost)}
+.tl{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;print-color-adjust:exact;--ground:#fff;--ink:#1c2128;--dim:#5d6673;--line:#d9dde3;--lost:#d6454526;--pending:#c5cbd3;--suspended:#8d95a1;--starting:#e8a72c;--active:#8fc3ab;--ready:#2f9968;--succeeded:#3f7fc4;--failed:#d64545;--deleting:#a894bd}
+@media screen and (prefers-color-scheme:dark){.tl{--ground:#14181e;--ink:#e4e8ee;--dim:#98a2b0;--line:#343b45;--lost:#e05c5c33;--pending:#4a525e;--suspended:#737c89;--starting:#d99a2b;--active:#4f8269;--ready:#38a877;--succeeded:#4d8fd6;--failed:#e05c5c;--deleting:#7f6d94}}
+.tl text{fill:var(--ink);paint-order:stroke;stroke:var(--ground);stroke-width:3px}.tl .dim{fill:var(--dim)}.tl .grid{stroke:var(--line)}.tl .lost{fill:var(--lost)}
 .tl .mark{stroke:var(--ink);stroke-dasharray:3 2}.tl .title{font-size:15px;font-weight:600}.tl .role{font-weight:600}.tl .small{font-size:11px}
 .tl .pending{fill:var(--pending)}.tl .suspended{fill:var(--suspended)}.tl .starting{fill:var(--starting)}.tl .active{fill:var(--active)}
 .tl .ready{fill:var(--ready)}.tl .succeeded{fill:var(--succeeded)}.tl .failed{fill:var(--failed)}.tl .deleting{fill:var(--deleting)}
@@ -31,8 +31,7 @@ pub(super) const STYLE: &str = "\
 /// The picture as a file. Of each role and attempt at most `most` Jobs are drawn (0: all).
 pub(crate) fn svg(timeline: &Timeline, most: usize) -> String {
     // Without a page around it, the picture brings its own ground.
-    let ground = "@media(prefers-color-scheme:dark){.tl{background:#14181e}}";
-    let style = format!("<style>\n.tl{{background:#fff}}\n{ground}\n{STYLE}</style>\n");
+    let style = format!("<style>\n.tl{{background:var(--ground)}}\n{STYLE}</style>\n");
     drawing(timeline, most, &style)
 }
 

@@ -1,5 +1,7 @@
 //! The events of a JobSet, its Jobs and its Pods, whoever has sent them.
 
+use std::collections::{HashMap, HashSet};
+
 use jobset_api::JobSet;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -73,13 +75,80 @@ impl Happening {
 }
 
 /// All that is told of a JobSet and its children, oldest first.
-pub(crate) fn happenings(events: &[Event], jobset: &JobSet) -> Vec<Happening> {
+pub(crate) fn happenings<'a>(
+    events: impl IntoIterator<Item = &'a Event>,
+    jobset: &JobSet,
+) -> Vec<Happening> {
     let mut all: Vec<Happening> = events
-        .iter()
+        .into_iter()
         .filter_map(|event| Happening::of(event, jobset))
         .collect();
     all.sort_by(|a, b| (a.at, &a.name, &a.reason).cmp(&(b.at, &b.name, &b.reason)));
     all
+}
+
+/// Events of the same kind about several objects, within a short time.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Gathered {
+    /// The newest of them.
+    pub(crate) newest: Happening,
+    /// The objects that they are about, at least one.
+    pub(crate) objects: usize,
+    /// Whether all of them say the same.
+    pub(crate) alike: bool,
+}
+
+impl Gathered {
+    /// The object, or how many there are.
+    pub(crate) fn about(&self) -> String {
+        match self.objects {
+            0 | 1 => self.newest.name.clone(),
+            many => super::count(many as i64, &self.newest.kind),
+        }
+    }
+
+    /// What is said. Of several objects it is said what holds for all, except for warnings.
+    pub(crate) fn note(&self) -> &str {
+        if self.alike || self.newest.is_warning() {
+            &self.newest.note
+        } else {
+            ""
+        }
+    }
+}
+
+/// Puts together what happens to many objects at the same time: a thousand Pods that start are one line. In
+/// the order of the newest of each.
+pub(crate) fn gathered(all: &[Happening]) -> Vec<Gathered> {
+    /// What happens to many at once is told within this many seconds.
+    const SHORT: i64 = 10;
+    let mut by_time: Vec<&Happening> = all.iter().collect();
+    by_time.sort_by_key(|one| one.last.0);
+    let mut groups: Vec<(Gathered, HashSet<&str>)> = Vec::new();
+    let mut open: HashMap<(&str, &str, &str), usize> = HashMap::new();
+    for one in by_time {
+        let key = (one.type_.as_str(), one.kind.as_str(), one.reason.as_str());
+        let known = open.get(&key).and_then(|place| groups.get_mut(*place));
+        if let Some((group, names)) = known
+            && one.last.0.as_second() - group.newest.last.0.as_second() <= SHORT
+        {
+            names.insert(&one.name);
+            group.objects = names.len();
+            group.alike &= group.newest.note == one.note;
+            group.newest = one.clone();
+            continue;
+        }
+        open.insert(key, groups.len());
+        let group = Gathered {
+            newest: one.clone(),
+            objects: 1,
+            alike: true,
+        };
+        groups.push((group, HashSet::from([one.name.as_str()])));
+    }
+    let mut groups: Vec<Gathered> = groups.into_iter().map(|(group, _)| group).collect();
+    groups.sort_by_key(|group| group.newest.last.0);
+    groups
 }
 
 /// First and last time, by whichever of the fields is there.
@@ -165,6 +234,45 @@ mod tests {
         let found = happenings(&all, &jobset(&json!({})));
         let reasons: Vec<&str> = found.iter().map(|one| one.reason.as_str()).collect();
         assert_eq!(reasons, ["FailedJobs", "BackoffLimitExceeded", "Started"]);
+    }
+
+    #[test]
+    fn what_happens_to_many_at_once_is_one_line() {
+        let pod = |second, index: u32, reason, note: &str| {
+            let name = format!("js-workers-0-{index}-abcde");
+            event(second, ("Pod", &name), "Normal", reason, note)
+        };
+        let events = vec![
+            pod(1, 0, "Scheduled", "to node-0"),
+            pod(1, 0, "Started", "Started container main"),
+            pod(2, 1, "Scheduled", "to node-1"),
+            pod(3, 1, "Started", "Started container main"),
+            pod(3, 0, "Started", "Started container main"),
+            event(4, ("JobSet", "js"), "Warning", "FailedJobs", "n"),
+            // The same reason, but long after.
+            pod(20, 2, "Started", "Started container main"),
+        ];
+        let all = happenings(&events, &jobset(&json!({})));
+        let lines: Vec<String> = gathered(&all)
+            .iter()
+            .map(|group| {
+                format!(
+                    "{} {}: {}",
+                    group.about(),
+                    group.newest.reason,
+                    group.note()
+                )
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "2 Pods Scheduled: ",
+                "2 Pods Started: Started container main",
+                "js FailedJobs: n",
+                "js-workers-0-2-abcde Started: Started container main",
+            ]
+        );
     }
 
     #[test]

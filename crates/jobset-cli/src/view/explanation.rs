@@ -90,7 +90,7 @@ impl Explanation {
             messages::first_failed_job(&condition.message)
         };
         let job = named(keys::FAILED).or_else(|| named(keys::RESTARTING_JOBSET));
-        let told = happenings(&snapshot.events, jobset);
+        let told = happenings(snapshot.events(), jobset);
         let mut notes = Vec::new();
         if set.restarts > 0 && !told.iter().any(|event| event.kind == "JobSet") {
             notes.push(

@@ -1,5 +1,7 @@
 //! Which containers failed, and which of the failures came first.
 
+use std::sync::Arc;
+
 use jobset_core::why::Culprit;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -34,11 +36,11 @@ pub(crate) struct Failure {
 }
 
 /// All failures that the Pods still tell of, oldest first. What was stopped on purpose did not fail.
-pub(super) fn failures(pods: &[Pod]) -> Vec<Failure> {
+pub(super) fn failures(pods: &[Arc<Pod>]) -> Vec<Failure> {
     let mut all: Vec<Failure> = pods
         .iter()
         .flat_map(|pod| {
-            let place = PodPlace::of(pod);
+            let place = PodPlace::of(pod.as_ref());
             Culprit::all_of(pod)
                 .into_iter()
                 .filter(|culprit| !was_stopped(pod, culprit))
@@ -120,7 +122,7 @@ mod tests {
             testing::pod("workers", 1, 0, &ended(3, 5)),
             testing::pod("leader", 0, 0, &fine),
         ];
-        let found = failures(&pods);
+        let found = failures(&pods.map(Arc::new));
         let brief: Vec<_> = found
             .iter()
             .map(|f| (f.job.as_str(), f.exit_code))
@@ -145,7 +147,7 @@ mod tests {
             let mut pod = testing::pod("workers", 0, 0, &ended(code, second));
             pod.metadata.deletion_timestamp = Some(Time("2026-01-01T00:01:35Z".parse().unwrap()));
             pod.metadata.deletion_grace_period_seconds = Some(30);
-            failures(&[pod]).len()
+            failures(&[Arc::new(pod)]).len()
         };
         assert_eq!(deleted_at(1, 4), 1, "before");
         assert_eq!(deleted_at(143, 5), 0, "in the same second, by SIGTERM");

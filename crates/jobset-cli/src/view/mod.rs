@@ -18,13 +18,13 @@ mod tree;
 mod usage;
 
 pub(crate) use attempts::Attempts;
-pub(crate) use events::{Happening, happenings};
+pub(crate) use events::{Gathered, Happening, gathered, happenings};
 pub(crate) use explanation::Explanation;
 pub(crate) use failure::Failure;
 pub(crate) use job::{JobView, wanted_pods};
 pub(crate) use pod::{PodPlace, PodView, label};
 pub(crate) use queue::QueueState;
-pub(crate) use set::{RoleView, SetView};
+pub(crate) use set::{PodViews, RoleView, SetView, roles};
 pub(crate) use snapshot::Snapshot;
 pub(crate) use table::table;
 pub(crate) use tree::tree;

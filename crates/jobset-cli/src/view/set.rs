@@ -1,9 +1,11 @@
 //! A JobSet with its roles: the state in one word, the counts, and the Jobs and Pods below.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jobset_api::constants as keys;
 use jobset_api::{JobSet, ReplicatedJob, StartupPolicyOrder, conditions};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
 
@@ -95,15 +97,20 @@ impl SetView {
 
     /// With its Jobs and Pods.
     pub(crate) fn with_children(snapshot: &Snapshot) -> Self {
+        Self::with_children_again(snapshot, &mut PodViews::default())
+    }
+
+    /// With its Jobs and Pods, of which those that have not changed since the last time are not looked
+    /// at again.
+    pub(crate) fn with_children_again(snapshot: &Snapshot, pods: &mut PodViews) -> Self {
         let mut set = Self::of(&snapshot.jobset);
         let mut jobs: BTreeMap<String, (String, JobView)> = BTreeMap::new();
         for job in &snapshot.jobs {
             let view = JobView::of(job);
-            let role = super::pod::label(job, keys::REPLICATED_JOB_NAME_KEY).to_owned();
+            let role = super::pod::label(job.as_ref(), keys::REPLICATED_JOB_NAME_KEY).to_owned();
             jobs.insert(view.name.clone(), (role, view));
         }
-        for pod in &snapshot.pods {
-            let place = PodPlace::of(pod);
+        for (place, view) in pods.of(snapshot) {
             let (_, job) = jobs.entry(place.job.clone()).or_insert_with(|| {
                 let gone = JobView {
                     name: place.job.clone(),
@@ -114,7 +121,7 @@ impl SetView {
                 };
                 (place.role.clone(), gone)
             });
-            job.pods.push(PodView::of(pod, snapshot.now));
+            job.pods.push(view);
         }
         for (name, mut job) in jobs.into_values() {
             job.pods.sort_by(|a, b| a.name.cmp(&b.name));
@@ -146,7 +153,42 @@ impl SetView {
     }
 }
 
-fn roles(jobset: &JobSet) -> Vec<RoleView> {
+/// What was made of Pods before: of thousands only a few change at a time.
+#[derive(Debug, Default)]
+pub(crate) struct PodViews {
+    known: HashMap<String, (Arc<Pod>, PodPlace, PodView)>,
+    /// How many were made so far.
+    #[cfg(test)]
+    pub(crate) made: usize,
+}
+
+impl PodViews {
+    /// The Pods of a snapshot, in its order. Only these are remembered.
+    fn of(&mut self, snapshot: &Snapshot) -> Vec<(PodPlace, PodView)> {
+        let mut before = std::mem::take(&mut self.known);
+        let mut all = Vec::with_capacity(snapshot.pods.len());
+        for pod in &snapshot.pods {
+            let name = pod.metadata.name.clone().unwrap_or_default();
+            let known = before
+                .remove(&name)
+                .filter(|(known, ..)| Arc::ptr_eq(known, pod));
+            let known = known.unwrap_or_else(|| {
+                #[cfg(test)]
+                {
+                    self.made += 1;
+                }
+                let view = PodView::of(pod, snapshot.now);
+                (Arc::clone(pod), PodPlace::of(pod.as_ref()), view)
+            });
+            all.push((known.1.clone(), known.2.clone()));
+            self.known.insert(name, known);
+        }
+        all
+    }
+}
+
+/// The replicated jobs with the counts of the status.
+pub(crate) fn roles(jobset: &JobSet) -> Vec<RoleView> {
     let counts: BTreeMap<&str, _> = jobset
         .status
         .iter()

@@ -1,5 +1,7 @@
 //! What was read of a JobSet and its children.
 
+use std::sync::Arc;
+
 use jobset_api::JobSet;
 use jobset_api::constants as keys;
 use k8s_openapi::api::batch::v1::Job;
@@ -9,14 +11,14 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::pod::label;
 
-/// One JobSet with its children.
+/// One JobSet with its children. Whoever keeps reading shares what has not changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) jobset: JobSet,
-    pub(crate) jobs: Vec<Job>,
-    pub(crate) pods: Vec<Pod>,
+    pub(crate) jobs: Vec<Arc<Job>>,
+    pub(crate) pods: Vec<Arc<Pod>>,
     /// Events of the namespace, about whatever.
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<Arc<Event>>,
     /// When it was read.
     pub(crate) now: Timestamp,
 }
@@ -26,13 +28,14 @@ impl Snapshot {
     /// a JobSet of the same name that is gone.
     pub(crate) fn new(
         jobset: JobSet,
-        jobs: Vec<Job>,
-        pods: Vec<Pod>,
-        events: Vec<Event>,
+        jobs: impl IntoIterator<Item = Arc<Job>>,
+        pods: impl IntoIterator<Item = Arc<Pod>>,
+        events: Vec<Arc<Event>>,
         now: Timestamp,
     ) -> Self {
         let jobs = jobs.into_iter().filter(|job| is_owned(&jobset, job));
         let pods = pods.into_iter().filter(|pod| {
+            let pod = pod.as_ref();
             label(pod, keys::JOBSET_NAME_KEY) == jobset.name()
                 && ["", jobset.uid()].contains(&label(pod, keys::JOBSET_UID_KEY))
         });
@@ -43,6 +46,10 @@ impl Snapshot {
             events,
             now,
         }
+    }
+
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter().map(Arc::as_ref)
     }
 }
 

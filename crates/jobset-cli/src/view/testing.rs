@@ -1,5 +1,7 @@
 //! Objects for the tests of the views.
 
+use std::sync::Arc;
+
 use jobset_api::JobSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -95,5 +97,11 @@ pub(crate) fn snapshot(
     pods: Vec<Pod>,
     events: Vec<Event>,
 ) -> Snapshot {
-    Snapshot::new(jobset, jobs, pods, events, now())
+    Snapshot::new(
+        jobset,
+        jobs.into_iter().map(Arc::new),
+        pods.into_iter().map(Arc::new),
+        events.into_iter().map(Arc::new).collect(),
+        now(),
+    )
 }

@@ -1,6 +1,8 @@
 //! What Pods use, from the metrics API.
 
-use jobset_local::node::nano_units;
+use std::sync::Arc;
+
+use embedded_apiserver::quantity::Quantity;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde::Serialize;
@@ -22,7 +24,7 @@ pub(crate) struct Usage {
 
 /// Puts the figures of containers together by Pod, in the order of roles and indices. Pods that are over
 /// use nothing and are left out.
-pub(crate) fn usage(pods: &[Pod], metrics: &[Value]) -> Vec<Usage> {
+pub(crate) fn usage(pods: &[Arc<Pod>], metrics: &[Value]) -> Vec<Usage> {
     let mut running: Vec<&Pod> = pods
         .iter()
         .filter(|pod| {
@@ -32,6 +34,7 @@ pub(crate) fn usage(pods: &[Pod], metrics: &[Value]) -> Vec<Usage> {
                 .and_then(|status| status.phase.as_deref());
             phase == Some("Running")
         })
+        .map(Arc::as_ref)
         .collect();
     running.sort_by_cached_key(|pod| {
         let place = PodPlace::of(*pod);
@@ -52,9 +55,10 @@ pub(crate) fn usage(pods: &[Pod], metrics: &[Value]) -> Vec<Usage> {
                 .find(|one| one["metadata"]["name"] == name.as_str());
             let sum = |resource: &str, unit: i128| -> Option<u64> {
                 let containers = of_pod?["containers"].as_array()?;
-                let amounts = containers
-                    .iter()
-                    .filter_map(|container| nano_units(container["usage"][resource].as_str()?));
+                let amounts = containers.iter().filter_map(|container| {
+                    let amount = container["usage"][resource].as_str()?;
+                    Some(Quantity::parse(amount).ok()?.nano())
+                });
                 u64::try_from(amounts.sum::<i128>() / unit).ok()
             };
             Usage {
@@ -87,7 +91,7 @@ mod tests {
             {"name": "a", "usage": {"cpu": "1500m", "memory": "1Mi"}},
             {"name": "b", "usage": {"cpu": "12345678n", "memory": "1024Ki"}},
         ]});
-        let found = usage(&pods, &[metrics]);
+        let found = usage(&pods.map(Arc::new), &[metrics]);
         assert_eq!(found.len(), 2, "what is over uses nothing");
         assert_eq!(found[0].pod, "js-workers-2-0-abcde");
         assert_eq!(

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use regex::Regex;
 
+use crate::support::Ended;
+
 /// Compares with `tests/golden/NAME.txt`, without what differs from run to run.
 #[track_caller]
 pub(crate) fn golden(name: &str, output: &str) {
@@ -30,6 +32,35 @@ pub(crate) fn exact(name: &str, output: &str) {
         "{} differs; after a wanted change run with JOBSET_UPDATE_GOLDEN=1. Now:\n{output}\nExpected:\n{expected}",
         path.display()
     );
+}
+
+/// What was typed and what came of it, as a terminal would show it.
+#[derive(Default)]
+pub(crate) struct Transcript(String);
+
+impl Transcript {
+    /// Adds a call of the command.
+    pub(crate) fn add(&mut self, typed: &[&str], ended: &Ended) {
+        let text = &mut self.0;
+        text.push_str(&format!("$ jobset {}\n", typed.join(" ")));
+        text.push_str(&ended.stdout);
+        // The two streams of a command are not ordered.
+        if !ended.stderr.is_empty() {
+            text.push_str("--- on standard error\n");
+            text.push_str(&ended.stderr);
+        }
+        match ended.code() {
+            Some(0) => {}
+            Some(code) => text.push_str(&format!("--- exit code {code}\n")),
+            None => text.push_str(&format!("--- {}\n", ended.status)),
+        }
+    }
+
+    /// Compares with `tests/golden/NAME.txt`, without what differs from run to run.
+    #[track_caller]
+    pub(crate) fn compare(&self, name: &str) {
+        golden(name, &self.0);
+    }
 }
 
 /// The text without what differs from run to run. Columns are as wide as their widest cell, so the

@@ -85,7 +85,7 @@ fn every_manifest_is_valid() {
         assert!(line.contains("in-order.yaml"), "{line}");
     }
     assert!(
-        ended.stdout.contains(" 0 errors, 1 warnings,"),
+        ended.stdout.contains(" 0 errors, 1 warning,"),
         "{}",
         ended.stdout
     );

@@ -390,40 +390,32 @@ fn a_wait_ends_with_the_state_or_when_it_cannot_come() {
 }
 
 #[test]
-fn figures_are_shown_where_there_are_any() {
-    let mut manifest = jobset("js", &[("one", "true"), ("two", "true")], &json!({}));
-    manifest["spec"]["replicatedJobs"][1]["replicas"] = 2.into();
-    let cluster = Cluster::of(&[manifest], &["--runtime", "fake", "--fake-duration", "1h"]);
-    cluster.until(&["wait", "js", "--for", "ready"], |ended| {
-        ended.code() == Some(0)
-    });
-    let none = cluster.run(&["top", "js"]);
-    assert!(
-        none.expect_code(1)
-            .stderr
-            .contains("serves no metrics.k8s.io"),
-        "{none:?}"
+fn what_pods_use_is_shown() {
+    let mut manifest = jobset(
+        "js",
+        &[("busy", "while :; do :; done"), ("idle", "exec sleep 1000")],
+        &json!({}),
     );
-    // What metrics-server would serve.
-    cluster.serve_kind("metrics.k8s.io", "v1beta1", "PodMetrics", "pods");
-    let tree = cluster.run(&["tree", "js", "-o", "json"]).json();
-    for role in tree["roles"].as_array().unwrap() {
-        for job in role["jobs"].as_array().unwrap() {
-            let pod = &job["pods"][0]["name"];
-            let metrics = json!({
-                "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics",
-                "metadata": {"name": pod, "labels": {"jobset.sigs.k8s.io/jobset-name": "js"}},
-                "containers": [{"name": "main", "usage": {"cpu": "250m", "memory": "64Mi"}}],
-            });
-            cluster.create(
-                "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods",
-                &metrics,
-            );
-        }
+    manifest["spec"]["replicatedJobs"][1]["replicas"] = 2.into();
+    let cluster = Cluster::of(&[manifest], &[]);
+    // Pods that have just started have no figures.
+    let measured = |ended: &crate::support::Ended| {
+        let lines = ended.stdout.lines();
+        lines.count() == 6 && !ended.stdout.contains('?')
+    };
+    let shown = cluster.until(&["top", "js"], measured);
+    let figures = regex::Regex::new(r"\b[0-9]+(m|Mi)\b").unwrap();
+    golden("top", &figures.replace_all(&shown.stdout, "<figure>$1"));
+    let busy = |ended: &crate::support::Ended| {
+        let pod = &ended.json()["pods"][0];
+        pod["role"] == "busy" && pod["milliCpu"].as_u64().is_some_and(|milli| milli > 0)
+    };
+    let document = cluster.until(&["top", "js", "-o", "json"], busy).json();
+    for pod in document["pods"].as_array().unwrap() {
+        let memory = pod["memoryBytes"].as_u64().unwrap();
+        assert!(memory > 10_000, "{document}");
     }
-    golden("top", &cluster.run(&["top", "js"]).expect_code(0).stdout);
-    let document = cluster.run(&["top", "js", "-o", "json"]).json();
-    assert_eq!(document["pods"][2]["milliCpu"], 250);
+    cluster.run(&["top", "other"]).expect_code(1);
 }
 
 #[test]

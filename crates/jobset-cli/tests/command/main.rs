@@ -19,5 +19,7 @@ mod real_kubectl;
 mod render;
 mod short_names;
 mod support;
+mod terminal;
+mod transcripts;
 mod validate;
 mod workloads;

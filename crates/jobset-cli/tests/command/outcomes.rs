@@ -156,7 +156,7 @@ fn a_report_tells_the_whole_run_in_one_file() {
         "<h2>Summary</h2>",
         "ReachedMaxRestarts",
         "exit code 7",
-        "    &lt;i&gt;\n",
+        "    &lt;i&gt;</span>",
         ">one, attempt 0</tspan>",
         ">one, attempt 1</tspan>",
         "<td>restart 1</td>",

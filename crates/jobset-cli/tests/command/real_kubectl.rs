@@ -322,3 +322,67 @@ fn objects_survive_with_a_data_directory() {
         running.wait().expect_code(0);
     }
 }
+
+#[test]
+fn kubectl_shows_what_pods_and_nodes_use() {
+    let place = Place::new();
+    let config = place.path("kubeconfig");
+    let Some(kubectl) = Kubectl::find(&place, &config) else {
+        return;
+    };
+    let manifest = place.write(
+        "js.json",
+        jobset("js", &[("one", "while :; do :; done")], &json!({})).to_string(),
+    );
+    let mut running = place.start(&["up", "--nodes", "2", "--kubeconfig", "kubeconfig"]);
+    running.wait_for("export KUBECONFIG=");
+    kubectl.ok(&["apply", "-f", manifest.to_str().unwrap()]);
+    let mut shown = String::new();
+    // kubectl fails as long as the only Pod has no figures.
+    let measured = || {
+        let selected = ["top", "pods", "-l", "jobset.sigs.k8s.io/jobset-name=js"];
+        let output = kubectl.command(&selected).output().unwrap();
+        shown = String::from_utf8(output.stdout).unwrap();
+        let cells: Vec<&str> = shown
+            .lines()
+            .nth(1)
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        matches!(cells[..], [pod, cpu, memory] if pod.starts_with("js-one-0-0-")
+            && cpu != "0m" && cpu.ends_with('m') && memory.ends_with("Mi"))
+    };
+    assert!(eventually(measured), "{shown}");
+    let containers = kubectl.ok(&["top", "pods", "--containers", "--no-headers"]);
+    assert_eq!(
+        containers.split_whitespace().nth(1),
+        Some("main"),
+        "{containers}"
+    );
+    let nodes = kubectl.ok(&["top", "nodes"]);
+    let nodes: Vec<Vec<&str>> = nodes
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(nodes.len(), 3, "{nodes:?}");
+    assert!(
+        nodes[1..]
+            .iter()
+            .all(|node| node[1].ends_with('m') && node[2].ends_with('%')),
+        "{nodes:?}"
+    );
+    assert!(nodes[1..].iter().any(|node| node[1] == "0m"), "{nodes:?}");
+    // The same names mean Pods and Nodes as before.
+    let pods = kubectl.ok(&["get", "pods,nodes", "-o", "name"]);
+    assert!(
+        pods.contains("pod/js-one-0-0-") && pods.contains("node/"),
+        "{pods}"
+    );
+    let table = kubectl.ok(&["get", "pods.metrics.k8s.io"]);
+    assert!(
+        table.starts_with("NAME") && table.contains("WINDOW"),
+        "{table}"
+    );
+    let resources = kubectl.ok(&["api-resources", "--api-group", "metrics.k8s.io"]);
+    assert!(resources.contains("PodMetrics"), "{resources}");
+}

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Place, eventually, jobset};
+use crate::support::{Cluster, Place, eventually, jobset};
 
 fn items(list: &Value) -> Vec<String> {
     let items = list["items"].as_array().unwrap().iter();
@@ -227,4 +227,43 @@ fn differences_to_a_cluster_are_shown_and_judged() {
     }
     cluster.signal(Signal::SIGINT);
     cluster.wait().expect_code(130);
+}
+
+#[test]
+fn a_webhook_that_cannot_be_reached_is_one_clear_message() {
+    let cluster = Cluster::of(
+        &[jobset("js", &[("one", "true")], &json!({}))],
+        &["--runtime", "fake", "--fake-duration", "1h"],
+    );
+    let nobody = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "down"},
+        "webhooks": [{
+            // Nothing listens at this port.
+            "name": "vjobset.kb.io", "clientConfig": {"url": "https://127.0.0.1:1/validate"},
+            "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 5,
+            "rules": [{"apiGroups": ["jobset.x-k8s.io"], "apiVersions": ["*"],
+                "operations": ["UPDATE"], "resources": ["jobsets"]}],
+        }],
+    });
+    let path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    cluster.create(path, &nobody);
+    let changed = jobset("js", &[("one", "true")], &json!({"suspend": true}));
+    let ended = cluster.run_with_input(&["render", "--diff", "-"], &changed.to_string());
+    ended.expect_code(1);
+    let said: Vec<&str> = ended
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("the server could not be asked: "))
+        .collect();
+    let [said] = said[..] else {
+        panic!("{ended:#?}");
+    };
+    assert!(
+        said.contains("the admission webhook \"vjobset.kb.io\" does not answer")
+            && said
+                .ends_with("; see whether its Pods are running: kubectl get pods --all-namespaces"),
+        "{said}"
+    );
+    assert!(!said.contains("Status {") && said.len() < 400, "{said}");
 }

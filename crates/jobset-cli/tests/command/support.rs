@@ -92,15 +92,7 @@ impl Place {
 
     /// Runs the command to its end with a text on its standard input.
     pub(crate) fn run_with_input<I: AsRef<OsStr>>(&self, arguments: &[I], input: &str) -> Ended {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).unwrap();
-        drop(stdin);
-        Running::new(child).wait()
+        run_with_input(self.command(arguments), input)
     }
 
     /// Starts the command.
@@ -123,6 +115,14 @@ impl Place {
     pub(crate) fn temporary_directory(&self) -> &Path {
         self.temporary.path()
     }
+}
+
+fn run_with_input(mut command: Command, input: &str) -> Ended {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    Running::new(child).wait()
 }
 
 /// The command while it runs. It is killed when this is dropped.
@@ -247,6 +247,11 @@ impl Cluster {
     /// Runs it to its end.
     pub(crate) fn run<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Ended {
         self.start(arguments).wait()
+    }
+
+    /// Runs it to its end with a text on its standard input.
+    pub(crate) fn run_with_input<I: AsRef<OsStr>>(&self, arguments: &[I], input: &str) -> Ended {
+        run_with_input(self.command(arguments), input)
     }
 
     /// Sends a request to the API and returns the answer.
@@ -420,9 +425,14 @@ pub(crate) fn said(ended: &Ended, pod: &str, text: &str) -> usize {
         .count()
 }
 
-/// Whether the machine has what an example needs; says so loudly if not.
+/// Whether the machine has what a test needs; says so loudly if not.
 pub(crate) fn has(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
+    has_version(program, "--version")
+}
+
+/// The same, where another flag asks for the version.
+pub(crate) fn has_version(program: &str, flag: &str) -> bool {
+    let found = Command::new(program).arg(flag).output().is_ok();
     if !found {
         missing(program);
     }
@@ -434,6 +444,6 @@ pub(crate) fn missing(what: &str) {
     // Written directly, because the test harness captures what the macros print.
     let _ = writeln!(
         std::io::stderr(),
-        "\n### {what} IS NOT INSTALLED: a test of the examples DID NOT RUN ###"
+        "\n### {what} IS NOT INSTALLED: a test that needs it DID NOT RUN ###"
     );
 }

@@ -75,7 +75,7 @@ fn what_is_surely_not_meant_is_a_warning() {
         ended.stdout
     );
     assert!(
-        ended.stdout.contains("0 errors, 1 warnings"),
+        ended.stdout.contains("0 errors, 1 warning,"),
         "{}",
         ended.stdout
     );

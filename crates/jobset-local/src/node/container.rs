@@ -221,6 +221,7 @@ impl Start {
             control,
             requests,
             facts,
+            name,
             ..
         } = self;
         let (launched, on_launch) = oneshot::channel();
@@ -232,14 +233,17 @@ impl Start {
             std::future::pending::<RunEnd>().await
         };
         let mut started_at = None;
-        let started = || {
+        let mut metered = None;
+        let started = |root| {
             started_at = Some(Timestamp::now());
+            metered = Some(node.meter.begin(&name.uid, &container.name, Some(root)));
             let _ = launched.send(());
         };
         let ending = tokio::select! {
             ending = node.launcher.run(&spec, &log, &control, requests, started) => ending,
             end = beside => return end,
         };
+        drop(metered);
         let (exit_code, reason, message) = match ending {
             Ok(Ending::Exited(0)) => (0, "Completed", None),
             Ok(Ending::Exited(code)) => (code, "Error", None),

@@ -14,6 +14,7 @@
 //! | `probes` | probes and hooks |
 //! | `sources`, `volumes` | ConfigMaps, Secrets; volumes as host directories |
 //! | `logs`, `pod_logs` | output of containers, kept and served |
+//! | `meter` | what containers use |
 //! | `address` | loopback addresses |
 //! | `account` | how containers reach the API, and as whom |
 //! | `tools` | programs that are put on their `PATH` |
@@ -39,6 +40,7 @@ mod env;
 mod fields;
 pub(crate) mod lifecycle;
 pub mod logs;
+mod meter;
 mod pod;
 mod pod_logs;
 mod probes;
@@ -72,13 +74,13 @@ use account::Accounts;
 use address::Addresses;
 use fields::PodFacts;
 use logs::{LogHub, PodName};
+use meter::Meter;
 use pod::{Message, Worker};
 use runtime::process::Launcher;
 
 pub use account::ApiAccess;
 pub use env::INHERITED;
 pub use lifecycle::RestartBackoff;
-pub use quantity::nano_units;
 pub use runtime::{EXIT_CODE, FakeRuntime, Runtime};
 
 /// How the node runs.
@@ -114,6 +116,7 @@ pub(crate) struct Node {
     pub(crate) options: NodeOptions,
     pub(crate) launcher: Launcher,
     pub(crate) logs: LogHub,
+    pub(crate) meter: Meter,
     pub(crate) names: Names,
     pub(crate) recorder: Recorder,
     pub(crate) base_env: Vec<(String, String)>,
@@ -160,6 +163,7 @@ impl Kubelet {
                 real.then(|| options.scratch.join("names")),
                 options.aliases.clone(),
             ),
+            meter: Meter::default(),
             recorder,
             base_env,
             cluster_id: options.cluster_id.clone(),
@@ -190,6 +194,11 @@ impl Kubelet {
     /// The output of all containers.
     pub fn logs(&self) -> LogHub {
         self.node.logs.clone()
+    }
+
+    /// What the containers use.
+    pub(crate) fn meter(&self) -> Meter {
+        self.node.meter.clone()
     }
 
     /// What starts the containers.
@@ -241,7 +250,13 @@ impl Kubelet {
             }
         });
         let names = self.node.names.keep_flushed(shutdown.clone());
-        tokio::join!(services, watch, names);
+        let measure = async {
+            // What does not run uses nothing at any time.
+            if matches!(self.node.options.runtime, Runtime::Process) {
+                self.node.meter.keep(shutdown.clone()).await;
+            }
+        };
+        tokio::join!(services, watch, names, measure);
         for known in pods.values() {
             let _ = known
                 .sender

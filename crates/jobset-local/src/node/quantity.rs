@@ -3,12 +3,6 @@
 /// Nano-units per unit: the smallest step a quantity can express.
 const NANO: i128 = 1_000_000_000;
 
-/// A non-negative quantity in nano-units, anything finer rounded up; `None` if the text is none.
-#[must_use]
-pub fn nano_units(text: &str) -> Option<i128> {
-    Quantity::parse(text).map(|quantity| quantity.0)
-}
-
 /// A non-negative amount in nano-units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Quantity(i128);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::pin::pin;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
@@ -36,11 +37,11 @@ struct Readers<'a> {
 
 impl Readers<'_> {
     /// Begins to read what these Pods have that is not being read yet.
-    fn start(&mut self, pods: Vec<Pod>) -> anyhow::Result<()> {
+    fn start(&mut self, pods: impl IntoIterator<Item = Arc<Pod>>) -> anyhow::Result<()> {
         // Those of the attempt at which we came, and of later ones.
         let status = self.first.jobset.status.as_ref();
         let jobset = self.first.jobset.clone();
-        let ours = Snapshot::new(jobset, Vec::new(), pods, Vec::new(), self.first.now);
+        let ours = Snapshot::new(jobset, [], pods, Vec::new(), self.first.now);
         for source in sources(&ours.pods, self.args, status) {
             if !self.known.insert(source.id.clone()) {
                 continue;
@@ -115,7 +116,7 @@ pub(super) async fn follow(
                 }
             }
             change = pods.next(), if !over => match change.context("the watch ended")? {
-                Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => readers.start(vec![pod])?,
+                Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => readers.start([Arc::new(pod)])?,
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "the watch was interrupted"),
             },
@@ -126,7 +127,7 @@ pub(super) async fn follow(
                         over = true;
                         // Of Pods that have come and ended since, the watch may not have told yet.
                         let left = cluster::all(at.api::<Pod>(), &kube::api::ListParams::default().labels(&selector), |_| {}).await?;
-                        readers.start(left)?;
+                        readers.start(left.into_iter().map(Arc::new))?;
                     }
                 }
                 Err(error) => tracing::warn!(%error, "the watch was interrupted"),

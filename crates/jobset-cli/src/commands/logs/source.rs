@@ -1,5 +1,7 @@
 //! Which runs of which containers are read. Pure.
 
+use std::sync::Arc;
+
 use jobset_api::JobSetStatus;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt as _;
@@ -22,12 +24,16 @@ pub(super) struct Source {
 }
 
 /// The runs that there are logs of, in a stable order.
-pub(super) fn sources(pods: &[Pod], args: &LogsArgs, status: Option<&JobSetStatus>) -> Vec<Source> {
+pub(super) fn sources(
+    pods: &[Arc<Pod>],
+    args: &LogsArgs,
+    status: Option<&JobSetStatus>,
+) -> Vec<Source> {
     let attempt = status.map_or(0, |status| status.restarts);
     let mut all: Vec<Source> = pods
         .iter()
         .filter(|pod| {
-            let place = PodPlace::of(*pod);
+            let place = PodPlace::of(pod.as_ref());
             args.pods.selects(&place) && (args.previous_attempts || place.attempt >= attempt)
         })
         .flat_map(|pod| of_pod(pod, args))
@@ -113,7 +119,8 @@ mod tests {
             restarts: 1,
             ..JobSetStatus::default()
         };
-        let found = sources(pods, &args(more), Some(&status));
+        let pods: Vec<Arc<Pod>> = pods.iter().cloned().map(Arc::new).collect();
+        let found = sources(&pods, &args(more), Some(&status));
         let names = found.iter().map(|one| {
             let previous = if one.previous { "(previous)" } else { "" };
             format!("{}/{}{previous}", one.place.short_name(), one.container)

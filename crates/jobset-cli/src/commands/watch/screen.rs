@@ -1,5 +1,6 @@
-//! The screen, as a function of what was read and what is chosen. Pure.
+//! The screen, as a function of what is known and what is chosen. Pure.
 
+use k8s_openapi::jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
@@ -7,16 +8,20 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::choice::{Choice, Pane};
-use super::follow::Reading;
+use super::log::{Log, State};
+use super::reading::Reading;
 use crate::timeline::Phase;
 use crate::view::{self, PodView, RoleView, SetView};
 
-/// Columns of a role's name.
+/// Columns of a role's name, at least.
 const NAME: usize = 16;
 /// Columns of a role's counts, at the end of its line.
 const COUNTS: usize = 13;
 /// Lines below the roles: the chosen Job, its Pods, and at least some of events or log.
 const BELOW: usize = 9;
+/// What the cells mean.
+const LEGEND: &str =
+    " · pending  | suspended  ░ starting  █ ready  = succeeded  x failed  - deleting";
 /// Jobs of a role that are shown; the API allows more than any memory holds.
 const MOST_JOBS: usize = 100_000;
 /// Pods of a Job that are listed.
@@ -28,29 +33,54 @@ pub(super) fn places(role: &RoleView) -> usize {
     replicas.max(role.jobs.len()).min(MOST_JOBS)
 }
 
+/// What there is to show.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) reading: &'a Reading,
+    /// Of the Pod that is chosen.
+    pub(super) log: Option<&'a Log>,
+    pub(super) now: Timestamp,
+    /// Why what was told last may be out of date.
+    pub(super) interruption: Option<&'a str>,
+    /// When it was first seen that the JobSet is gone.
+    pub(super) deleted: Option<Timestamp>,
+    pub(super) colored: bool,
+}
+
 /// Draws everything.
-pub(super) fn draw(
-    frame: &mut Frame<'_>,
-    reading: &Reading,
-    trouble: Option<&str>,
-    choice: &Choice,
-    colored: bool,
-) {
+pub(super) fn draw(frame: &mut Frame<'_>, shown: &Shown<'_>, choice: &Choice) {
     let area = frame.area();
     let (width, height) = (usize::from(area.width), usize::from(area.height));
-    let paint = Paint { colored };
-    let mut lines = vec![title(reading, paint)];
-    lines.push(match trouble {
-        Some(trouble) => Line::styled(format!("cannot read: {trouble}"), paint.warning()),
-        None => because(&reading.set),
+    let paint = Paint {
+        colored: shown.colored,
+    };
+    let reading = shown.reading;
+    let mut lines = vec![title(shown, paint)];
+    lines.push(match (shown.interruption, shown.deleted) {
+        (Some(why), _) => {
+            let age = view::age(Some(reading.at), shown.now);
+            let why = view::one_line(why);
+            Line::styled(
+                format!("as of {age} ago: {why}; trying again"),
+                paint.warning(),
+            )
+        }
+        (None, Some(at)) => {
+            let age = view::age(Some(at), shown.now);
+            Line::styled(format!("it was deleted {age} ago"), paint.warning())
+        }
+        (None, None) => because(&reading.set),
     });
     let room = height.saturating_sub(lines.len() + BELOW + 1);
     lines.extend(roles(&reading.set, choice, width, room, paint));
-    lines.push(Line::raw(""));
+    lines.push(Line::styled(
+        cut(LEGEND, width),
+        paint.color(Color::DarkGray),
+    ));
     lines.extend(chosen(&reading.set, choice, paint));
     lines.push(Line::raw(""));
     let room = height.saturating_sub(lines.len() + 1);
-    lines.extend(pane(reading, choice, room, paint));
+    lines.extend(pane(shown, choice, room, paint));
     let keys = " ←→ Job  ↑↓ role  f failed  p Pod  Tab events/logs  q quit";
     let body = Rect {
         height: area.height.saturating_sub(1),
@@ -102,7 +132,7 @@ impl Paint {
             "Completed" | "Succeeded" => self.color(Color::Cyan),
             "Running" => self.color(Color::Green),
             "Failed" | "Failing" | "Error" | "Warning" => self.color(Color::Red),
-            "Terminating" | "Gone" => self.color(Color::Magenta),
+            "Terminating" | "Gone" | "Deleted" => self.color(Color::Magenta),
             _ => self.color(Color::Yellow),
         }
     }
@@ -112,32 +142,55 @@ fn bold() -> Style {
     Style::new().add_modifier(Modifier::BOLD)
 }
 
-fn title(reading: &Reading, paint: Paint) -> Line<'static> {
-    let set = &reading.set;
+fn title(shown: &Shown<'_>, paint: Paint) -> Line<'static> {
+    let set = &shown.reading.set;
+    let state = if shown.deleted.is_some() {
+        "Deleted"
+    } else {
+        set.state
+    };
     let created = set.created.as_ref().map(|time| time.0);
+    let restarts = view::count(set.restarts, "restart");
     let restarts = match set.max_restarts {
+        Some(most) if set.counted_restarts == set.restarts => {
+            format!("{} of at most {most} restarts", set.restarts)
+        }
         Some(most) => format!(
-            "{}, {} of at most {most} counted",
-            view::count(set.restarts, "restart"),
+            "{restarts}, {} of at most {most} counted",
             set.counted_restarts
         ),
-        None => view::count(set.restarts, "restart"),
+        None => restarts,
     };
     Line::from(vec![
         Span::styled(format!("{}/{}  ", set.namespace, set.name), bold()),
-        Span::styled(
-            set.state,
-            paint.state(set.state).add_modifier(Modifier::BOLD),
-        ),
-        Span::raw(format!("  {restarts}  {}", view::age(created, reading.now))),
+        Span::styled(state, paint.state(state).add_modifier(Modifier::BOLD)),
+        Span::raw(format!("  {restarts}  {}", view::age(created, shown.now))),
     ])
 }
 
 fn because(set: &SetView) -> Line<'static> {
-    if set.reason.is_empty() {
+    if !set.reason.is_empty() {
+        return Line::raw(format!("{}: {}", set.reason, view::one_line(&set.message)));
+    }
+    if set.state != "Starting" {
         return Line::raw("");
     }
-    Line::raw(format!("{}: {}", set.reason, view::one_line(&set.message)))
+    let missing = set
+        .roles
+        .iter()
+        .filter(|role| role.ready + role.succeeded < role.replicas);
+    let missing: Vec<String> = missing
+        .map(|role| {
+            let after = if role.after.is_empty() || !role.jobs.is_empty() {
+                String::new()
+            } else {
+                format!(" (starts after {})", role.after.join(", "))
+            };
+            let up = role.ready + role.succeeded;
+            format!("{} {up} of {}{after}", role.name, role.replicas)
+        })
+        .collect();
+    Line::raw(format!("not ready: {}", missing.join("; ")))
 }
 
 /// The Jobs of a role at their places: what each does, or nothing if it is not there.
@@ -179,7 +232,9 @@ fn roles(
     room: usize,
     paint: Paint,
 ) -> Vec<Line<'static>> {
-    let row = width.saturating_sub(NAME + COUNTS + 2).max(8);
+    let longest = set.roles.iter().map(|role| role.name.chars().count() + 1);
+    let name_width = longest.max().unwrap_or(0).clamp(NAME, NAME.max(width / 4));
+    let row = width.saturating_sub(name_width + COUNTS + 2).max(8);
     let room = room.max(1);
     // More roles than lines: those around the chosen one.
     let first = (choice.role + 1).saturating_sub(room);
@@ -205,7 +260,7 @@ fn roles(
         let rows = spans.chunks(row).map(<[_]>::to_vec).collect::<Vec<_>>();
         for (line, cells) in rows.into_iter().enumerate() {
             let name = match line {
-                0 => cut(&role.name, NAME - 1),
+                0 => cut(&role.name, name_width - 1),
                 1 if per_cell > 1 => format!(" {per_cell} Jobs a cell"),
                 _ => String::new(),
             };
@@ -214,7 +269,7 @@ fn roles(
             } else {
                 Style::new()
             };
-            let mut parts = vec![Span::styled(format!("{name:NAME$}│"), style)];
+            let mut parts = vec![Span::styled(format!("{name:name_width$}│"), style)];
             let drawn = cells.len();
             // Neighbours of one style are one span.
             for run in cells.chunk_by(|a, b| a.1 == b.1) {
@@ -291,7 +346,8 @@ fn pod_line(pod: &PodView, here: bool, paint: Paint) -> Line<'static> {
 }
 
 /// Events, or the log of the chosen Pod, in so many lines.
-fn pane(reading: &Reading, choice: &Choice, room: usize, paint: Paint) -> Vec<Line<'static>> {
+fn pane(shown: &Shown<'_>, choice: &Choice, room: usize, paint: Paint) -> Vec<Line<'static>> {
+    let reading = shown.reading;
     let room = room.saturating_sub(1);
     let mut lines = Vec::new();
     match choice.pane {
@@ -299,40 +355,50 @@ fn pane(reading: &Reading, choice: &Choice, room: usize, paint: Paint) -> Vec<Li
             lines.push(Line::styled("Events", bold()));
             let first = reading.told.len().saturating_sub(room);
             for one in &reading.told[first..] {
-                let age = view::age(Some(one.last.0), reading.now);
-                let style = if one.is_warning() {
+                let age = view::age(Some(one.newest.last.0), shown.now);
+                let style = if one.newest.is_warning() {
                     paint.warning()
                 } else {
                     Style::new()
                 };
                 lines.push(Line::from(vec![
-                    Span::raw(format!("{age:>6} {} ", one.name)),
-                    Span::styled(one.reason.clone(), style),
-                    Span::raw(format!(": {}", view::one_line(&one.note))),
+                    Span::raw(format!("{age:>6} {} ", one.about())),
+                    Span::styled(one.newest.reason.clone(), style),
+                    Span::raw(match one.note() {
+                        "" => String::new(),
+                        note => format!(": {}", view::one_line(note)),
+                    }),
                 ]));
             }
         }
         Pane::Logs => {
             let chosen = choice.pod(&reading.set);
+            let log = shown.log.filter(|log| Some(&log.pod) == chosen.as_ref());
             let title = chosen.as_deref().unwrap_or("there is no Pod");
-            lines.push(Line::styled(format!("Log of {title}"), bold()));
-            let log = reading
-                .log
-                .as_ref()
-                .filter(|log| Some(&log.pod) == chosen.as_ref());
-            match log.map(|log| &log.lines) {
-                Some(Ok(log)) => {
-                    let first = log.len().saturating_sub(room);
-                    lines.extend(log[first..].iter().map(|line| Line::raw(line.clone())));
+            let over = match log.map(|log| &log.state) {
+                Some(State::Ended) => " (ended)",
+                _ => "",
+            };
+            lines.push(Line::styled(format!("Log of {title}{over}"), bold()));
+            let Some(log) = log else {
+                if chosen.is_some() {
+                    lines.push(Line::raw("it has not started"));
                 }
-                Some(Err(why)) => {
-                    lines.push(Line::styled(
-                        format!("not to be had: {why}"),
-                        paint.warning(),
-                    ));
-                }
-                None if chosen.is_some() => lines.push(Line::raw("…")),
-                None => {}
+                return lines;
+            };
+            let failed = match &log.state {
+                State::Failed(why) => Some(why),
+                _ => None,
+            };
+            let room = room - usize::from(failed.is_some()).min(room);
+            let first = log.lines.len().saturating_sub(room);
+            lines.extend(log.lines.range(first..).map(|line| Line::raw(line.clone())));
+            if let Some(why) = failed {
+                let why = format!("cannot be read: {}", view::one_line(why));
+                lines.push(Line::styled(why, paint.warning()));
+            }
+            if log.state == State::Asked && log.lines.is_empty() {
+                lines.push(Line::raw("…"));
             }
         }
     }

@@ -456,6 +456,7 @@ impl Worker {
         if let Runtime::Fake(fake) = self.node.options.runtime {
             let role = self.state.units.get(i).map_or(Role::Main, |u| u.role);
             let told = self.exit_code.subscribe();
+            let (meter, uid) = (self.node.meter.clone(), self.name.uid.clone());
             tokio::spawn(async move {
                 let tell = |progress| {
                     sender.send(Message::Run {
@@ -464,9 +465,13 @@ impl Worker {
                         progress,
                     })
                 };
-                let end = fake
-                    .run(role, requests, told, || drop(tell(Progress::Started)))
-                    .await;
+                let mut metered = None;
+                let started = || {
+                    metered = Some(meter.begin(&uid, &container.name, None));
+                    drop(tell(Progress::Started));
+                };
+                let end = fake.run(role, requests, told, started).await;
+                drop(metered);
                 let _ = sender.send(Message::End {
                     unit: i,
                     run: id,

@@ -32,6 +32,15 @@ pub(crate) struct Launcher {
     isolated: Arc<AtomicBool>,
 }
 
+/// What the processes of a container come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Started {
+    /// The launcher's process.
+    pub(crate) launcher: i32,
+    /// Generations of processes from there on that are not the container's own.
+    pub(crate) machinery: usize,
+}
+
 /// How a container's run ended.
 #[derive(Debug)]
 pub(crate) enum Ending {
@@ -138,17 +147,19 @@ impl Launcher {
         log: &LogWriter,
         control: &Control,
         mut requests: mpsc::UnboundedReceiver<Request>,
-        started: impl FnOnce() + Send,
+        started: impl FnOnce(Started) + Send,
     ) -> io::Result<Ending> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let [program, prefix @ ..] = &*self.command else {
             return Err(io::Error::other("no launcher is configured"));
         };
-        let role: &[&str] = if self.is_isolated() {
-            &["enter"]
+        // In front of the command are the process that creates the namespaces, if any, and the first
+        // process.
+        let (role, machinery): (&[&str], usize) = if self.is_isolated() {
+            (&["enter"], 2)
         } else {
-            &["init", "plain"]
+            (&["init", "plain"], 1)
         };
         let mut child = Command::new(program)
             .args(prefix)
@@ -163,6 +174,7 @@ impl Launcher {
             .kill_on_drop(true)
             .spawn()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let launcher = child.id().map_or(0, u32::cast_signed);
         let (reports, mut channel) = UnixStream::from_std(ours)?.into_split();
         let mut first = serde_json::to_vec(spec)?;
         first.push(b'\n');
@@ -194,7 +206,7 @@ impl Launcher {
                         let Ok(Some(line)) = line else { break };
                         match serde_json::from_str(&line) {
                             Ok(Report::Started) => if let Some(started) = started.take() {
-                                started();
+                                started(Started { launcher, machinery });
                             },
                             Ok(Report::ExecDone { id, code, output }) => {
                                 if let Some(waiting) = control.execs.waiting().remove(&id) {
