@@ -42,12 +42,9 @@ impl Program {
         // Another process may be building too: each has its own file, the last one wins.
         let unfinished = folder.join(format!("{name}.{}", std::process::id()));
         let module = crate::root().join(self.module);
-        let objects = Objects::of(folder)?;
-        let finished = self
-            .build(&module, &version, &unfinished, &objects)
-            .and_then(|()| {
-                fs::rename(&unfinished, &target).with_context(|| target.display().to_string())
-            });
+        let finished = self.build(&module, &version, &unfinished).and_then(|()| {
+            fs::rename(&unfinished, &target).with_context(|| target.display().to_string())
+        });
         if finished.is_err() {
             let _ = fs::remove_file(&unfinished);
         }
@@ -71,22 +68,15 @@ impl Program {
             .with_context(|| format!("{} does not require {}", manifest.display(), self.library))
     }
 
-    fn build(
-        &self,
-        module: &Path,
-        version: &str,
-        output: &Path,
-        objects: &Objects,
-    ) -> anyhow::Result<()> {
+    fn build(&self, module: &Path, version: &str, output: &Path) -> anyhow::Result<()> {
         let mut command = Command::new("go");
         command
             .current_dir(module)
             // Whatever the user has set for other modules must not change this build.
             .env("GOFLAGS", "-mod=readonly -trimpath -buildvcs=false")
             .env("CGO_ENABLED", "0")
-            .envs(objects.0.as_ref().map(|folder| ("GOCACHE", folder)))
-            // Debug information does not get into the program, see -s -w; without it objects are a
-            // quarter smaller.
+            // Debug information does not get into the program, see -s -w; without it what Go compiles
+            // on the way is a quarter smaller.
             .args(["build", "-gcflags=all=-dwarf=false", "-ldflags"])
             .arg(format!("-s -w {}", (self.stamp)(version)))
             .arg("-o")
@@ -101,50 +91,6 @@ impl Program {
         }
         Ok(())
     }
-}
-
-/// Where Go keeps compiled packages during one build: gigabytes that nobody needs afterwards, since
-/// what is built is kept. Goes with this value. Nothing of ours if the user has set `GOCACHE`.
-struct Objects(Option<PathBuf>);
-
-/// Name of the folder up to the number of the process that uses it.
-const OBJECTS: &str = "objects.";
-
-impl Objects {
-    /// In this folder. Removes what is there of processes that were killed.
-    fn of(folder: &Path) -> anyhow::Result<Self> {
-        if env::var_os("GOCACHE").is_some_and(|cache| !cache.is_empty()) {
-            return Ok(Self(None));
-        }
-        for path in left_behind(folder)? {
-            let _ = fs::remove_dir_all(path);
-        }
-        Ok(Self(Some(
-            folder.join(format!("{OBJECTS}{}", std::process::id())),
-        )))
-    }
-}
-
-impl Drop for Objects {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.0 {
-            let _ = fs::remove_dir_all(folder);
-        }
-    }
-}
-
-/// Folders of objects whose processes are gone.
-fn left_behind(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let process = name.to_str().and_then(|name| name.strip_prefix(OBJECTS));
-        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
 }
 
 /// The first file of this name on `PATH`.
@@ -234,21 +180,6 @@ mod tests {
                 "{text}"
             );
         }
-    }
-
-    #[test]
-    fn objects_go_with_the_build_or_with_the_next_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path();
-        let mine = folder.join(format!("{OBJECTS}{}", std::process::id()));
-        // The numbers of processes end long before this one.
-        let lost = folder.join(format!("{OBJECTS}4294967295"));
-        for made in [&mine, &lost, &folder.join("helm.12")] {
-            fs::create_dir(made).unwrap();
-        }
-        assert_eq!(left_behind(folder).unwrap(), [lost]);
-        drop(Objects(Some(mine.clone())));
-        assert!(!mine.exists());
     }
 
     #[test]
