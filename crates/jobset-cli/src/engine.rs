@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::JobSetAdmission;
 use crate::args::{ClusterArgs, RuntimeKind};
+use crate::dashboard::{Dashboard, Way};
 
 /// First argument of the re-executions that start containers and clean up after the cluster.
 pub(crate) const LAUNCH_COMMAND: &str = "__launch";
@@ -34,6 +35,7 @@ fn aliases(pod: &Pod) -> Option<Aliases> {
 pub(crate) struct Engine {
     pub(crate) cluster: Cluster,
     pub(crate) stats: Arc<Stats>,
+    dashboard: Option<Dashboard>,
     stop: CancellationToken,
     controller: JoinHandle<Result<(), jobset_controller::Error>>,
 }
@@ -89,16 +91,36 @@ impl Engine {
         );
         let (stats, stop) = (controller.stats(), CancellationToken::new());
         let controller = tokio::spawn(controller.run(stop.clone()));
-        Ok(Self {
+        let mut engine = Self {
             cluster,
             stats,
+            dashboard: None,
             stop,
             controller,
-        })
+        };
+        if let Some(port) = args.dashboard {
+            let way = Way::Client(engine.cluster.client());
+            match Dashboard::start(way, None, String::new(), port).await {
+                Ok(dashboard) => engine.dashboard = Some(dashboard),
+                Err(error) => {
+                    engine.shutdown().await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(engine)
+    }
+
+    /// The address of the dashboard, if there is one.
+    pub(crate) fn dashboard(&self) -> Option<&str> {
+        self.dashboard.as_ref().map(Dashboard::url)
     }
 
     /// Stops the controller, then the cluster and every process of it.
     pub(crate) async fn shutdown(self) {
+        if let Some(dashboard) = self.dashboard {
+            dashboard.stop();
+        }
         self.stop.cancel();
         match self.controller.await {
             Ok(Ok(())) => {}

@@ -61,6 +61,9 @@ fn announce(engine: &Engine, path: &PathBuf, runtime: RuntimeKind) -> anyhow::Re
     if runtime == RuntimeKind::Process {
         eprintln!("Containers run as processes of this machine; images are not pulled.");
     }
+    if let Some(url) = engine.dashboard() {
+        eprintln!("The dashboard: {url}");
+    }
     eprintln!("Ctrl-C ends it. In another terminal:\n");
     let mut stdout = std::io::stdout().lock();
     writeln!(
