@@ -156,23 +156,46 @@ pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
 }
 
 /// Completes when a signal asks the process to stop; a second signal ends it at once.
-pub(crate) async fn interrupted() -> std::io::Result<()> {
+/// Signals are heeded from the call on, before the future is awaited.
+pub(crate) fn interrupted() -> impl Future<Output = std::io::Result<()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut next = async move || {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    };
-    next().await;
-    tokio::spawn(async move {
+    let signals = [
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ];
+    async move {
+        let [interrupt, terminate, hangup] = signals;
+        let (mut interrupt, mut terminate, mut hangup) = (interrupt?, terminate?, hangup?);
+        let mut next = async move || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+        };
         next().await;
-        // What is still running goes with this process.
-        std::process::exit(i32::from(crate::exit::Exit::Interrupted.code()));
-    });
-    Ok(())
+        tokio::spawn(async move {
+            next().await;
+            // What is still running goes with this process.
+            std::process::exit(i32::from(crate::exit::Exit::Interrupted.code()));
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{Signal, raise};
+
+    /// A signal that comes while something is still being started ends it in order, and not at once.
+    #[test]
+    fn a_signal_before_the_wait_is_not_lost() {
+        let waited = super::block_on(async {
+            let interrupted = super::interrupted();
+            raise(Signal::SIGHUP)?;
+            Ok(interrupted.await?)
+        });
+        assert!(waited.is_ok(), "{waited:?}");
+    }
 }
