@@ -111,6 +111,24 @@ pub(super) fn parse(source: &Source) -> Result<Vec<Spanned<Tree>>, Box<Problem>>
     })
 }
 
+/// The documents before the one that a line belongs to, at the places they have in the source.
+pub(super) fn before(source: &Source, line: u64) -> Option<Source> {
+    let upto = usize::try_from(line).unwrap_or(usize::MAX);
+    let mut end = None;
+    let mut start = 0;
+    for line in source.text.split_inclusive('\n').take(upto) {
+        let text = line.trim_end();
+        if text == "---" || text.starts_with("--- ") {
+            end = Some(start);
+        }
+        start += line.len();
+    }
+    Some(Source {
+        name: source.name.clone(),
+        text: source.text[..end?].to_owned(),
+    })
+}
+
 /// The number of the document that a line belongs to.
 fn document_at(text: &str, line: u64) -> usize {
     let upto = usize::try_from(line).unwrap_or(usize::MAX);
@@ -226,6 +244,24 @@ mod tests {
             serde_json::json!({"second": "yes"})
         );
         assert_eq!(find(&trees[1], "second"), Some((6, 9)));
+    }
+
+    #[test]
+    fn what_is_before_a_broken_document_is_found() {
+        let source = Source {
+            name: "f.yaml".into(),
+            text: "a: 1\n---\nb: |\n  ---\n  x\n--- \nc: [\n".into(),
+        };
+        for (line, expected) in [
+            (1, None),
+            (3, Some("a: 1\n")),
+            (5, Some("a: 1\n")),
+            (7, Some("a: 1\n---\nb: |\n  ---\n  x\n")),
+            (99, Some("a: 1\n---\nb: |\n  ---\n  x\n")),
+        ] {
+            let found = before(&source, line).map(|source| source.text);
+            assert_eq!(found.as_deref(), expected, "line {line}");
+        }
     }
 
     #[test]

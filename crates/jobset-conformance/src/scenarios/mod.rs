@@ -2,6 +2,7 @@
 
 mod creation;
 mod dns;
+mod examples;
 mod failure;
 mod lifetime;
 mod names;
@@ -64,6 +65,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         creation::LIST,
         order::LIST,
         failure::LIST,
+        examples::LIST,
         restart::LIST,
         suspend::LIST,
         lifetime::LIST,
