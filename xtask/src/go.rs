@@ -75,7 +75,9 @@ impl Program {
             // Whatever the user has set for other modules must not change this build.
             .env("GOFLAGS", "-mod=readonly -trimpath -buildvcs=false")
             .env("CGO_ENABLED", "0")
-            .args(["build", "-ldflags"])
+            // Debug information does not get into the program, see -s -w; without it what Go compiles
+            // on the way is a quarter smaller.
+            .args(["build", "-gcflags=all=-dwarf=false", "-ldflags"])
             .arg(format!("-s -w {}", (self.stamp)(version)))
             .arg("-o")
             .arg(output)

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,14 +14,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, AdmitAll};
-use crate::builtin::{CRDS, Registry};
+use crate::builtin::{CRDS, EVENTS, Registry};
 use crate::credentials::Credentials;
 use crate::metrics::Metrics;
 use crate::pod_logs::PodLogs;
 use crate::policy::Policies;
 use crate::rest::{Core, Documents, Terminating, User, handle, restore};
 use crate::stats::{Counters, Stats};
-use crate::store::{Draft, History, Key, Store};
+use crate::store::{Draft, Expiry, History, Key, Limits, Store};
 use crate::webhook::{ServiceResolver, Webhooks};
 
 /// An in-memory Kubernetes API server. Cheap to clone; clones are the same server.
@@ -46,6 +47,7 @@ pub struct ApiServerBuilder {
     pod_logs: Option<Arc<dyn PodLogs>>,
     clock: Clock,
     history: History,
+    event_expiry: Expiry,
     services: Option<Arc<dyn ServiceResolver>>,
 }
 
@@ -87,9 +89,25 @@ impl ApiServerBuilder {
         self
     }
 
+    /// How long an Event is kept after its last write; one hour by default, as in Kubernetes. Of
+    /// more than 32 MiB of Events the oldest go earlier.
+    #[must_use]
+    pub fn event_ttl(mut self, ttl: Duration) -> Self {
+        self.event_expiry.age = ttl;
+        self
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            history: self.history,
+            expiring: (EVENTS, self.event_expiry),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
     /// A server that forgets everything when it is dropped. Starts no task and no thread.
     pub fn build(self) -> ApiServer {
-        let store = Store::new(self.history);
+        let store = Store::new(self.limits());
         self.with_store(store, Registry::builtin())
     }
 
@@ -101,7 +119,7 @@ impl ApiServerBuilder {
     pub fn open(self, directory: impl AsRef<Path>) -> io::Result<ApiServer> {
         let registry = Registry::builtin();
         let store = Store::open(
-            self.history,
+            self.limits(),
             directory.as_ref(),
             CRDS,
             |collection, object| {
@@ -171,6 +189,10 @@ impl ApiServer {
             pod_logs: None,
             clock: Arc::new(Timestamp::now),
             history: History::default(),
+            event_expiry: Expiry {
+                age: Duration::from_hours(1),
+                bytes: 32 << 20,
+            },
             services: None,
         }
     }

@@ -1,6 +1,9 @@
 //! No request panics the server or gets an answer that is not Kubernetes'.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use axum::body::Body;
 use embedded_apiserver::ApiServer;
 use http::{Method, Request};
@@ -595,4 +598,54 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// As in Kubernetes, whoever may create events does not fill the memory with them in the long run.
+#[tokio::test]
+async fn events_expire_an_hour_after_their_last_write() {
+    let seconds = Arc::new(AtomicI64::new(1_700_000_000));
+    let clock = Arc::clone(&seconds);
+    let server = ApiServer::builder()
+        .clock(Arc::new(move || {
+            jiff::Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap()
+        }))
+        .build();
+    let core = "/api/v1/namespaces/default/events";
+    let newer = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let event = |name: &str| {
+        json!({
+            "metadata": {"name": name},
+            "eventTime": "2023-11-14T22:13:20.000000Z", "reportingController": "c",
+            "reportingInstance": "i", "action": "A", "reason": "R", "type": "Normal",
+            "regarding": {"kind": "Pod", "name": "p", "namespace": "default"},
+        })
+        .to_string()
+    };
+    let create = async |name: &str| {
+        let body = event(name);
+        let (code, answer) = call(&server, Method::POST, newer, "application/json", body).await;
+        assert_eq!(code, 201, "{answer}");
+    };
+    let names = async || {
+        let (_, list) = call(&server, Method::GET, core, "", "").await;
+        let items = list["items"].as_array().unwrap();
+        items
+            .iter()
+            .map(|item| item["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    create("a").await;
+    create("b").await;
+    seconds.fetch_add(1800, Ordering::Relaxed);
+    let series = json!({"series": {"count": 2, "lastObservedTime": "2023-11-14T22:43:20.000000Z"}});
+    let one = format!("{newer}/b");
+    let patch = "application/merge-patch+json";
+    let (code, answer) = call(&server, Method::PATCH, &one, patch, series.to_string()).await;
+    assert_eq!(code, 200, "{answer}");
+    seconds.fetch_add(1799, Ordering::Relaxed);
+    create("c").await;
+    assert_eq!(names().await, ["a", "b", "c"]);
+    seconds.fetch_add(1, Ordering::Relaxed);
+    create("d").await;
+    assert_eq!(names().await, ["b", "c", "d"], "a repeated event goes on");
 }

@@ -40,6 +40,7 @@ const LAST: usize = 900;
   jobset list                           JobSets on a cluster
   jobset explain training               why one is as it is
   jobset watch training                 its Jobs on the whole screen
+  jobset dashboard                      the same in a browser
   jobset logs training --follow         the logs of all its Pods
   jobset init torchrun                  a commented manifest to begin with
   jobset completion bash > ~/.local/share/bash-completion/completions/jobset
@@ -72,6 +73,7 @@ pub(crate) enum Command {
   jobset run big.yaml --runtime fake      no processes: try a large manifest
   jobset run in-place.yaml --feature-gates InPlaceRestart=true
   jobset run training.yaml --keep         look around with kubectl afterwards
+  jobset run training.yaml --dashboard    watch it in a browser
 
 Containers run as processes of this machine: images are not pulled, a container's command must \
 exist here. See docs/run.md.
@@ -85,6 +87,7 @@ Exit codes: 0 completed, 1 failed, 2 bad input or usage, 124 timed out, 130 inte
   KUBECONFIG=./kubeconfig kubectl apply --server-side -f training.yaml
   jobset up --data-dir ~/.local/share/jobset     keeps its objects over restarts
   jobset up --nodes 8 --topology rack=2
+  jobset up --dashboard                          with a page for the browser
 
 The line it prints makes kubectl and the commands of jobset itself use it: in another terminal, \
 after that line, `jobset list` and `jobset logs NAME` are about this cluster.
@@ -193,6 +196,9 @@ pub(crate) struct ClusterArgs {
     /// Feature gates of the controller, such as RestartJob=true,InPlaceRestart=true
     #[arg(long, default_value = "", hide_default_value = true, value_parser = FeatureGates::parse, value_name = "LIST")]
     pub(crate) feature_gates: FeatureGates,
+    /// Show the JobSets in a browser as well, as `jobset dashboard` does; on this port, or 8347
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "8347", value_name = "PORT")]
+    pub(crate) dashboard: Option<u16>,
 }
 
 /// How Pods run.

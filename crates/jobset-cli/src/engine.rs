@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::JobSetAdmission;
 use crate::args::{ClusterArgs, RuntimeKind};
+use crate::dashboard::{Dashboard, Way};
 
 /// First argument of the re-executions that start containers and clean up after the cluster.
 pub(crate) const LAUNCH_COMMAND: &str = "__launch";
@@ -34,6 +35,7 @@ fn aliases(pod: &Pod) -> Option<Aliases> {
 pub(crate) struct Engine {
     pub(crate) cluster: Cluster,
     pub(crate) stats: Arc<Stats>,
+    dashboard: Option<Dashboard>,
     stop: CancellationToken,
     controller: JoinHandle<Result<(), jobset_controller::Error>>,
 }
@@ -89,16 +91,36 @@ impl Engine {
         );
         let (stats, stop) = (controller.stats(), CancellationToken::new());
         let controller = tokio::spawn(controller.run(stop.clone()));
-        Ok(Self {
+        let mut engine = Self {
             cluster,
             stats,
+            dashboard: None,
             stop,
             controller,
-        })
+        };
+        if let Some(port) = args.dashboard {
+            let way = Way::Client(engine.cluster.client());
+            match Dashboard::start(way, None, String::new(), port).await {
+                Ok(dashboard) => engine.dashboard = Some(dashboard),
+                Err(error) => {
+                    engine.shutdown().await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(engine)
+    }
+
+    /// The address of the dashboard, if there is one.
+    pub(crate) fn dashboard(&self) -> Option<&str> {
+        self.dashboard.as_ref().map(Dashboard::url)
     }
 
     /// Stops the controller, then the cluster and every process of it.
     pub(crate) async fn shutdown(self) {
+        if let Some(dashboard) = self.dashboard {
+            dashboard.stop();
+        }
         self.stop.cancel();
         match self.controller.await {
             Ok(Ok(())) => {}
@@ -140,25 +162,48 @@ pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
 }
 
 /// Completes when a signal asks the process to stop; a second signal ends it at once.
-pub(crate) async fn interrupted() -> std::io::Result<()> {
+/// Signals are heeded from the call on, before the future is awaited.
+pub(crate) fn interrupted() -> impl Future<Output = std::io::Result<()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut next = async move || {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    };
-    next().await;
-    tokio::spawn(async move {
+    let signals = [
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ];
+    async move {
+        let [interrupt, terminate, hangup] = signals;
+        let (mut interrupt, mut terminate, mut hangup) = (interrupt?, terminate?, hangup?);
+        let mut next = async move || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+        };
         next().await;
-        // What is still running goes with this process.
-        std::process::exit(i32::from(crate::exit::Exit::Interrupted.code()));
-    });
-    Ok(())
+        tokio::spawn(async move {
+            next().await;
+            // What is still running goes with this process.
+            std::process::exit(i32::from(crate::exit::Exit::Interrupted.code()));
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{Signal, raise};
+
+    /// A signal that comes while something is still being started ends it in order, and not at once.
+    #[test]
+    fn a_signal_before_the_wait_is_not_lost() {
+        let waited = super::block_on(async {
+            let interrupted = super::interrupted();
+            raise(Signal::SIGHUP)?;
+            Ok(interrupted.await?)
+        });
+        assert!(waited.is_ok(), "{waited:?}");
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod args;
 mod cluster;
 mod commands;
 mod completion;
+mod dashboard;
 mod duration;
 mod engine;
 mod exit;

@@ -14,6 +14,8 @@ pub(crate) fn main(args: &UpArgs) -> anyhow::Result<Exit> {
 }
 
 async fn up(args: &UpArgs) -> anyhow::Result<Exit> {
+    // Who reads the line that is printed may end the cluster at once.
+    let interrupted = engine::interrupted();
     let mut cluster = args.cluster.clone();
     // A file of our own goes when the command ends.
     let mut own = None;
@@ -36,7 +38,7 @@ async fn up(args: &UpArgs) -> anyhow::Result<Exit> {
     }
     let engine = Engine::start(&cluster, Some(args.listen), args.data_dir.clone()).await?;
     announce(&engine, &path, cluster.runtime)?;
-    engine::interrupted().await?;
+    interrupted.await?;
     eprintln!("stopping");
     engine.shutdown().await;
     if own.is_none() {
@@ -60,6 +62,9 @@ fn announce(engine: &Engine, path: &PathBuf, runtime: RuntimeKind) -> anyhow::Re
     }
     if runtime == RuntimeKind::Process {
         eprintln!("Containers run as processes of this machine; images are not pulled.");
+    }
+    if let Some(url) = engine.dashboard() {
+        eprintln!("The dashboard: {url}");
     }
     eprintln!("Ctrl-C ends it. In another terminal:\n");
     let mut stdout = std::io::stdout().lock();

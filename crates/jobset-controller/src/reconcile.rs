@@ -152,18 +152,12 @@ impl Reconciler {
                     interval: self.status_interval,
                 }
             };
-            let decision = decide(jobset, status, pace);
-            if !matches!(decision, Decision::Later(_)) {
-                lock(&self.memory)
-                    .entry(key.clone())
-                    .or_default()
-                    .status_wanted = None;
-            }
-            match decision {
-                Decision::Nothing => {}
+            match decide(jobset, status, pace) {
+                Decision::Nothing => self.no_status_wanted(key),
                 Decision::Later(wait) => again = shorter(again, Some(wait)),
                 Decision::Write(patch) => match self.write_status(key, jobset, &patch).await {
                     Written::Done(resource_version) => {
+                        self.no_status_wanted(key);
                         self.tell(jobset, resource_version.clone(), &settled.events);
                         self.tell_decisions(key, jobset, resource_version, &plan.decisions)
                             .await;
@@ -180,10 +174,14 @@ impl Reconciler {
                         }
                         progress::written(self.stats.jobsets(), jobset, status, &settled.events);
                     }
-                    Written::Gone => {}
+                    Written::Gone => self.no_status_wanted(key),
+                    // It has waited already.
                     Written::Failed => retry = true,
                 },
             }
+        } else {
+            // Counts that went back to what is stored need no write any more. The next ones wait anew.
+            self.no_status_wanted(key);
         }
         if retry {
             self.stats.reconcile_errors.add_one();
@@ -192,6 +190,13 @@ impl Reconciler {
             again,
             retry,
             children,
+        }
+    }
+
+    /// Nothing waits to be written: the patience with others begins with the next status.
+    fn no_status_wanted(&self, key: &Key) {
+        if let Some(memory) = lock(&self.memory).get_mut(key) {
+            memory.status_wanted = None;
         }
     }
 

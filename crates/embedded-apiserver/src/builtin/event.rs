@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::{Strategy, text};
 
+/// The collection of the events of both groups.
+pub(crate) const EVENTS: &str = "events";
+
 /// `core/v1 Event`, the stored form.
 pub(super) struct CoreEvent;
 

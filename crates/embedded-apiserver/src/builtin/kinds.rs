@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::config::{ConfigMap, Namespace, Secret};
 use super::custom::Definition;
-use super::event::{CoreEvent, NewEvent};
+use super::event::{CoreEvent, EVENTS, NewEvent};
 use super::job::Job;
 use super::node::Node;
 use super::pod::Pod;
@@ -203,7 +203,7 @@ pub(super) fn all() -> Vec<Resource> {
         )
         .with_generation(),
         resource("events.k8s.io/v1", "Event", "events", &["ev"])
-            .stored_with("events", "v1")
+            .stored_with(EVENTS, "v1")
             .special(NewEvent),
     ]
 }

@@ -29,6 +29,7 @@ use crate::topology::{Gvk, Topology};
 
 use self::custom::resources_of_crd;
 pub(crate) use self::custom::{CRDS, CustomKind, accept_crd};
+pub(crate) use self::event::EVENTS;
 pub(crate) use self::names::{dns_label, dns_subdomain, validate_metadata};
 pub(crate) use self::registry::Registry;
 

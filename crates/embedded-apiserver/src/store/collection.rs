@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::object::{Key, Object};
@@ -60,13 +62,34 @@ impl Default for History {
     }
 }
 
+/// When objects go by themselves, the longest unchanged first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expiry {
+    /// Time since the last write of an object.
+    pub(crate) age: Duration,
+    /// Size of all objects of the collection together.
+    pub(crate) bytes: u64,
+}
+
+/// One write of an object that expires.
+#[derive(Debug)]
+struct Written {
+    at: Timestamp,
+    key: Key,
+    revision: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Collection {
     pub(super) objects: BTreeMap<Key, Arc<Object>>,
     /// Size of all objects together.
     pub(super) live_bytes: u64,
     ring: VecDeque<Event>,
+    /// What the new states in the ring take. Those of before are mostly the new ones of earlier events.
     ring_bytes: usize,
+    /// Writes in their order; only of a collection whose objects expire. May name states that are
+    /// no longer the present ones.
+    written: VecDeque<Written>,
     /// Events up to and including this revision may be missing from the ring.
     pub(super) compacted: u64,
     /// Carries the newest revision; a change of it wakes the watchers.
@@ -81,6 +104,7 @@ impl Collection {
             live_bytes: 0,
             ring: VecDeque::new(),
             ring_bytes: 0,
+            written: VecDeque::new(),
             compacted,
             wake: watch::Sender::new(0),
         }
@@ -101,7 +125,7 @@ impl Collection {
 
     pub(super) fn push(&mut self, event: Event, limit: History) {
         let revision = event.object.revision;
-        self.ring_bytes += event.object.bytes.len();
+        self.ring_bytes += event.object.footprint();
         self.ring.push_back(event);
         while self.ring.len() > limit.events.max(1)
             || (self.ring_bytes > limit.bytes && self.ring.len() > 1)
@@ -109,10 +133,54 @@ impl Collection {
             let Some(oldest) = self.ring.pop_front() else {
                 break;
             };
-            self.ring_bytes -= oldest.object.bytes.len();
+            self.ring_bytes -= oldest.object.footprint();
             self.compacted = oldest.object.revision;
         }
         self.wake.send_replace(revision);
+    }
+
+    /// Events in the history, and the memory they take.
+    #[cfg(test)]
+    pub(super) fn history_size(&self) -> (usize, usize) {
+        (self.ring.len(), self.ring_bytes)
+    }
+
+    /// Notes about writes.
+    #[cfg(test)]
+    pub(super) fn notes(&self) -> usize {
+        self.written.len()
+    }
+
+    /// Notes that an object was written, and so begins to age anew.
+    pub(super) fn note_written(&mut self, object: &Object, at: Timestamp) {
+        self.written.push_back(Written {
+            at,
+            key: object.key.clone(),
+            revision: object.revision,
+        });
+        // Objects that are written again and again leave old notes behind.
+        if self.written.len() > 2 * self.objects.len() + 64 {
+            let objects = &self.objects;
+            self.written
+                .retain(|note| is_present(objects, &note.key, note.revision));
+        }
+    }
+
+    /// An object that has to go now, if there is one.
+    pub(super) fn overdue(&mut self, now: Timestamp, expiry: Expiry) -> Option<Arc<Object>> {
+        let crowded = self.live_bytes > expiry.bytes && self.objects.len() > 1;
+        loop {
+            let note = self.written.front()?;
+            let present = is_present(&self.objects, &note.key, note.revision);
+            let age = Duration::try_from(now.duration_since(note.at)).unwrap_or_default();
+            if present && age < expiry.age && !crowded {
+                return None;
+            }
+            let note = self.written.pop_front()?;
+            if present {
+                return self.objects.get(&note.key).cloned();
+            }
+        }
     }
 
     /// Up to `limit` events after a revision, oldest first.
@@ -122,4 +190,10 @@ impl Collection {
             .partition_point(|event| event.object.revision <= revision);
         self.ring.range(start..).take(limit).cloned().collect()
     }
+}
+
+fn is_present(objects: &BTreeMap<Key, Arc<Object>>, key: &Key, revision: u64) -> bool {
+    objects
+        .get(key)
+        .is_some_and(|object| object.revision == revision)
 }

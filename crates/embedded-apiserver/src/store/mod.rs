@@ -9,7 +9,9 @@
 //! * revisions are handed out under one lock, so the events of a collection are ordered by them;
 //! * a committed change is visible to reads before any watcher hears of it;
 //! * a watcher is a [`Cursor`]: it owns no queue, and one that falls behind the kept history is
-//!   told so ([`Expired`]) instead of holding memory.
+//!   told so ([`Expired`]) instead of holding memory;
+//! * what is kept of the past is bounded: the history of each collection, and the objects of one
+//!   that nobody deletes ([`Limits::expiring`]).
 
 mod collection;
 mod cursor;
@@ -22,10 +24,11 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) use self::collection::{Event, EventKind, History};
+pub(crate) use self::collection::{Event, EventKind, Expiry, History};
 pub(crate) use self::cursor::{Cursor, Expired};
 pub(crate) use self::object::{Draft, Key, Object};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use self::collection::Collection;
@@ -44,11 +47,31 @@ pub(crate) enum Refused {
     Disk,
 }
 
+/// What bounds the past that is kept.
+#[derive(Clone)]
+pub(crate) struct Limits {
+    /// Of the changes of each collection.
+    pub(crate) history: History,
+    /// A collection whose objects go by themselves, and when.
+    pub(crate) expiring: (&'static str, Expiry),
+    /// What ages are measured with.
+    pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl std::fmt::Debug for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limits")
+            .field("history", &self.history)
+            .field("expiring", &self.expiring)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The store. All methods are short critical sections under one lock.
 #[derive(Debug)]
 pub(crate) struct Store {
     state: Mutex<State>,
-    history: History,
+    limits: Limits,
 }
 
 #[derive(Debug)]
@@ -68,7 +91,7 @@ pub(crate) struct Listed {
 }
 
 impl Store {
-    pub(crate) fn new(history: History) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         // Revision 1 so that "0", which has a meaning of its own in the API, never names a state.
         let state = State {
             revision: 1,
@@ -78,7 +101,7 @@ impl Store {
         };
         Self {
             state: Mutex::new(state),
-            history,
+            limits,
         }
     }
 
@@ -87,7 +110,7 @@ impl Store {
     /// `fields` reads the selectable fields of an object of a collection; it sees the objects of
     /// the collection `first` before all others.
     pub(crate) fn open(
-        history: History,
+        limits: Limits,
         directory: &Path,
         first: &str,
         fields: impl Fn(&str, &Value) -> BTreeMap<String, String>,
@@ -110,10 +133,20 @@ impl Store {
                 collection.insert(object);
             }
         }
+        // When they were written is not known: they begin to age now.
+        let (name, _) = limits.expiring;
+        if let Some(collection) = state.collections.get_mut(name) {
+            let mut objects: Vec<_> = collection.objects.values().cloned().collect();
+            objects.sort_by_key(|object| object.revision);
+            let now = (limits.clock)();
+            for object in objects {
+                collection.note_written(&object, now);
+            }
+        }
         state.rewrite_log()?;
         Ok(Self {
             state: Mutex::new(state),
-            history,
+            limits,
         })
     }
 
@@ -238,28 +271,17 @@ impl Store {
             .cloned();
         check(old.as_ref())?;
         let object = Arc::new(draft.commit(kind, revision));
-        if let Some(log) = &mut state.log {
-            let bytes = (kind != EventKind::Deleted).then_some(&*object.bytes);
-            if let Err(error) = log.append(revision, collection, &object.key, bytes) {
-                tracing::error!(%error, "a change could not be written to the data directory");
-                return Err(Refused::Disk);
-            }
+        let event = Event {
+            kind,
+            object: object.clone(),
+            old,
+        };
+        state.commit(collection, event, self.limits.history)?;
+        let (expiring, expiry) = self.limits.expiring;
+        if **collection == *expiring {
+            let now = (self.limits.clock)();
+            state.expire(collection, &object, expiry, now, self.limits.history);
         }
-        state.revision = revision;
-        let target = state.collection(collection);
-        if kind == EventKind::Deleted {
-            target.remove(&object.key);
-        } else {
-            target.insert(object.clone());
-        }
-        target.push(
-            Event {
-                kind,
-                object: object.clone(),
-                old,
-            },
-            self.history,
-        );
         state.shrink_log();
         Ok(object)
     }
@@ -319,6 +341,63 @@ impl State {
             .or_insert_with(|| Collection::new(base))
     }
 
+    /// Makes a change durable and visible.
+    fn commit(
+        &mut self,
+        collection: &Arc<str>,
+        event: Event,
+        history: History,
+    ) -> Result<(), Refused> {
+        let object = &event.object;
+        let revision = object.revision;
+        if let Some(log) = &mut self.log {
+            let bytes = (event.kind != EventKind::Deleted).then_some(&*object.bytes);
+            if let Err(error) = log.append(revision, collection, &object.key, bytes) {
+                tracing::error!(%error, "a change could not be written to the data directory");
+                return Err(Refused::Disk);
+            }
+        }
+        self.revision = revision;
+        let target = self.collection(collection);
+        if event.kind == EventKind::Deleted {
+            target.remove(&object.key);
+        } else {
+            target.insert(object.clone());
+        }
+        target.push(event, history);
+        Ok(())
+    }
+
+    /// Notes that `object` of an expiring collection was written, and removes those whose time is
+    /// over. Looked at with each write only: where nothing is written, nothing grows.
+    fn expire(
+        &mut self,
+        collection: &Arc<str>,
+        object: &Object,
+        expiry: Expiry,
+        now: Timestamp,
+        history: History,
+    ) {
+        self.collection(collection).note_written(object, now);
+        while let Some(old) = self.collection(collection).overdue(now, expiry) {
+            let mut value = old.value();
+            let draft = Draft {
+                key: old.key.clone(),
+                fields: old.fields.clone(),
+                value: &mut value,
+            };
+            let object = Arc::new(draft.commit(EventKind::Deleted, self.revision + 1));
+            let event = Event {
+                kind: EventKind::Deleted,
+                object,
+                old: Some(old),
+            };
+            if self.commit(collection, event, history).is_err() {
+                break;
+            }
+        }
+    }
+
     /// Drops history from the log when there is much of it.
     fn shrink_log(&mut self) {
         let live = || {
@@ -348,9 +427,24 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
+
+    fn limits(history: History) -> Limits {
+        let forever = Expiry {
+            age: Duration::MAX,
+            bytes: u64::MAX,
+        };
+        Limits {
+            history,
+            expiring: ("none", forever),
+            clock: Arc::new(|| Timestamp::UNIX_EPOCH),
+        }
+    }
 
     fn draft(value: &mut Value) -> Draft<'_> {
         let name = value["metadata"]["name"].as_str().unwrap_or_default();
@@ -366,7 +460,7 @@ mod tests {
     }
 
     fn open(directory: &Path) -> Arc<Store> {
-        let store = Store::open(History::default(), directory, "first", |_, _| {
+        let store = Store::open(limits(History::default()), directory, "first", |_, _| {
             BTreeMap::new()
         });
         Arc::new(store.unwrap())
@@ -383,7 +477,7 @@ mod tests {
 
     #[test]
     fn writes_are_checked_against_the_revision() {
-        let store = Arc::new(Store::new(History::default()));
+        let store = Arc::new(Store::new(limits(History::default())));
         let things = "things".into();
         let a = store.create(&things, draft(&mut object("a"))).unwrap();
         assert_eq!(
@@ -411,7 +505,7 @@ mod tests {
 
     #[test]
     fn names_with_a_prefix_are_a_range() {
-        let store = Arc::new(Store::new(History::default()));
+        let store = Arc::new(Store::new(limits(History::default())));
         let things = "things".into();
         for name in ["a", "a-1", "a-2", "aa", "b-1"] {
             store.create(&things, draft(&mut object(name))).unwrap();
@@ -429,10 +523,10 @@ mod tests {
 
     #[test]
     fn cursors_read_every_event_once_or_expire() {
-        let store = Arc::new(Store::new(History {
+        let store = Arc::new(Store::new(limits(History {
             events: 3,
             bytes: 1 << 20,
-        }));
+        })));
         let things = "things".into();
         let start = store.revision();
         let mut cursor = store.watch(&things, start).unwrap();
@@ -451,6 +545,158 @@ mod tests {
         assert!(store.watch(&things, store.revision() + 1).is_err());
         store.drop_collection("things");
         assert!(cursor.poll().unwrap().is_none());
+    }
+
+    /// A clock that is set by hand, in seconds, and limits of "things" by it.
+    fn expiring(age: u64, bytes: u64) -> (Arc<AtomicI64>, Limits) {
+        let seconds = Arc::new(AtomicI64::new(0));
+        let clock = Arc::clone(&seconds);
+        let expiry = Expiry {
+            age: Duration::from_secs(age),
+            bytes,
+        };
+        let limits = Limits {
+            expiring: ("things", expiry),
+            clock: Arc::new(move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap()),
+            ..limits(History::default())
+        };
+        (seconds, limits)
+    }
+
+    #[test]
+    fn what_nobody_deletes_expires_some_time_after_its_last_write() {
+        let (clock, limits) = expiring(60, u64::MAX);
+        let store = Arc::new(Store::new(limits));
+        let (things, others) = ("things".into(), "others".into());
+        let mut cursor = store.watch(&things, store.revision()).unwrap();
+        let a = store.create(&things, draft(&mut object("a"))).unwrap();
+        store.create(&things, draft(&mut object("b"))).unwrap();
+        store.create(&others, draft(&mut object("a"))).unwrap();
+        clock.store(30, Ordering::Relaxed);
+        store
+            .update(&things, a.revision, draft(&mut object("a")))
+            .unwrap();
+        clock.store(59, Ordering::Relaxed);
+        store.create(&things, draft(&mut object("c"))).unwrap();
+        assert_eq!(names(&store), ["a", "b", "c"]);
+        clock.store(60, Ordering::Relaxed);
+        store.create(&things, draft(&mut object("d"))).unwrap();
+        assert_eq!(names(&store), ["a", "c", "d"]);
+        assert!(store.get("others", &Key::new("default", "a")).is_some());
+        clock.store(90, Ordering::Relaxed);
+        store.create(&things, draft(&mut object("e"))).unwrap();
+        assert_eq!(names(&store), ["c", "d", "e"]);
+
+        let events = cursor.poll().unwrap().unwrap();
+        let told: Vec<_> = events
+            .iter()
+            .map(|event| (event.kind.name(), &*event.object.key.name))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("ADDED", "a"),
+                ("ADDED", "b"),
+                ("MODIFIED", "a"),
+                ("ADDED", "c"),
+                ("ADDED", "d"),
+                ("DELETED", "b"),
+                ("ADDED", "e"),
+                ("DELETED", "a"),
+            ]
+        );
+        let revisions: Vec<_> = events.iter().map(|event| event.object.revision).collect();
+        assert!(revisions.is_sorted_by(|a, b| a < b), "{revisions:?}");
+        assert_eq!(
+            events[5].object.value()["metadata"]["resourceVersion"],
+            revisions[5].to_string()
+        );
+    }
+
+    #[test]
+    fn there_is_room_for_so_much_that_expires() {
+        let (_, limits) = expiring(3600, 2000);
+        let store = Arc::new(Store::new(limits));
+        let things = "things".into();
+        for n in 0..500 {
+            let name = format!("{n:03}");
+            store.create(&things, draft(&mut object(&name))).unwrap();
+        }
+        let kept = names(&store);
+        assert_eq!(kept.last().map(String::as_str), Some("499"));
+        let bytes: usize = kept
+            .iter()
+            .map(|name| store.get("things", &Key::new("default", name)).unwrap())
+            .map(|object| object.bytes.len())
+            .sum();
+        assert!((1500..=2000).contains(&bytes), "{bytes} bytes are kept");
+
+        // One object that is too large stays nevertheless: somebody was told that it is there.
+        let mut large = object("z");
+        large["text"] = "x".repeat(5000).into();
+        store.create(&things, draft(&mut large)).unwrap();
+        assert_eq!(names(&store), ["z"]);
+    }
+
+    #[test]
+    fn notes_about_one_object_do_not_pile_up() {
+        let (_, limits) = expiring(3600, u64::MAX);
+        let store = Arc::new(Store::new(limits));
+        let things: Arc<str> = "things".into();
+        let mut last = store.create(&things, draft(&mut object("a"))).unwrap();
+        for _ in 0..1000 {
+            last = store
+                .update(&things, last.revision, draft(&mut object("a")))
+                .unwrap();
+        }
+        let notes = store.lock().collection(&things).notes();
+        assert!(notes <= 70, "{notes} notes about one object");
+    }
+
+    #[test]
+    fn what_was_read_from_a_directory_expires_as_well() {
+        let directory = tempfile::tempdir().unwrap();
+        let (clock, limits) = expiring(60, u64::MAX);
+        let things = "things".into();
+        let reopen = || {
+            let store = Store::open(limits.clone(), directory.path(), "", |_, _| BTreeMap::new());
+            Arc::new(store.unwrap())
+        };
+        let store = reopen();
+        for name in ["b", "a"] {
+            store.create(&things, draft(&mut object(name))).unwrap();
+        }
+        drop(store);
+        let store = reopen();
+        clock.store(60, Ordering::Relaxed);
+        store.create(&things, draft(&mut object("c"))).unwrap();
+        assert_eq!(names(&store), ["c"]);
+        drop(store);
+        assert_eq!(names(&reopen()), ["c"], "the directory knows of it");
+    }
+
+    #[test]
+    fn history_is_bounded_by_all_the_memory_that_it_takes() {
+        let bytes = 100 << 10;
+        let store = Arc::new(Store::new(limits(History {
+            events: usize::MAX,
+            bytes,
+        })));
+        let things: Arc<str> = "things".into();
+        let mut last = store.create(&things, draft(&mut object("a"))).unwrap();
+        for _ in 0..2000 {
+            let mut value = object("a");
+            let mut draft = draft(&mut value);
+            draft.fields.insert("long".to_owned(), "x".repeat(500));
+            last = store.update(&things, last.revision, draft).unwrap();
+        }
+        let mut state = store.lock();
+        let (events, taken) = state.collection(&things).history_size();
+        assert!(taken <= bytes, "{taken} bytes");
+        let each = last.footprint();
+        assert!(each > 500 + last.bytes.len(), "fields count: {each}");
+        assert!(events * each <= bytes + each, "{events} events of {each}");
+        assert!((events + 1) * each > bytes, "as much as there is room for");
     }
 
     #[test]
@@ -507,7 +753,7 @@ mod tests {
     fn a_directory_has_one_server() {
         let directory = tempfile::tempdir().unwrap();
         let _store = open(directory.path());
-        let second = Store::open(History::default(), directory.path(), "", |_, _| {
+        let second = Store::open(limits(History::default()), directory.path(), "", |_, _| {
             BTreeMap::new()
         });
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::WouldBlock);

@@ -60,6 +60,17 @@ impl Object {
         }
     }
 
+    /// About how many bytes of memory this state takes.
+    pub(crate) fn footprint(&self) -> usize {
+        // Of each entry two strings' heads and what the allocator adds.
+        const ENTRY: usize = 80;
+        let entries = self.labels.iter().chain(&self.fields);
+        let maps: usize = entries
+            .map(|(name, value)| name.len() + value.len() + ENTRY)
+            .sum();
+        size_of::<Self>() + self.event.len() + maps
+    }
+
     /// The watch event that announced this state, one line of JSON.
     pub(crate) fn event(&self) -> Bytes {
         self.event.clone()

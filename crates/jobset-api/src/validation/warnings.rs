@@ -9,7 +9,7 @@
 //! | order of start | the deprecated `InOrder`; waiting for oneself, for what never starts, for what never completes, for what is ready at once; waiting for the very success that ends the JobSet |
 //! | names | no room for the names of Pods when `completions` is not given |
 //! | size | more replicated jobs than Kueue admits |
-//! | failure policy | rules that never apply; restarts with no restart allowed; Jobs that never fail, or fail later than the rules suggest |
+//! | failure policy | rules that never apply; restarts with no restart allowed; Jobs that never fail, or fail later than the rules suggest; containers that are restarted in their Pods for ever |
 //! | Jobs | a TTL on the Jobs, which makes finished ones run again |
 //! | Pods | a negative grace period |
 
@@ -78,6 +78,7 @@ pub fn warnings(jobset: &JobSet, gates: &FeatureGates) -> Vec<Warning> {
     if let Some(policy) = &jobset.spec.failure_policy {
         rules(jobset, policy, &mut found);
         retries(jobset, policy, &mut found);
+        restarts_in_place(jobset, policy, &mut found);
     }
     found.0
 }
@@ -399,4 +400,61 @@ fn retries(jobset: &JobSet, policy: &FailurePolicy, found: &mut Findings) {
             );
         }
     }
+}
+
+/// Containers that the kubelet restarts in their Pod whatever happens, so that neither the Pod nor
+/// the Job ever fails.
+///
+/// That takes a restart policy of the container's own in a Pod that says Never. Where the Pod says
+/// OnFailure, the Job controller counts restarts of containers towards `backoffLimit`.
+fn restarts_in_place(jobset: &JobSet, policy: &FailurePolicy, found: &mut Findings) {
+    let in_place = policy.restart_strategy == Some(RestartStrategy::InPlaceRestart);
+    if in_place || (policy.max_restarts() <= 0 && policy.rules.is_empty()) {
+        return;
+    }
+    for (index, job) in jobset.spec.replicated_jobs.iter().enumerate() {
+        if job.replicas() <= 0 || job_field(job, "activeDeadlineSeconds").is_some() {
+            continue;
+        }
+        let Some(pod) = job.template.pod_spec() else {
+            continue;
+        };
+        let limited = pod.get("activeDeadlineSeconds").is_some_and(Value::is_i64);
+        if limited || pod.get("restartPolicy").and_then(Value::as_str) != Some("Never") {
+            continue;
+        }
+        let containers = pod.get("containers").and_then(Value::as_array);
+        for (nth, container) in containers.into_iter().flatten().enumerate() {
+            let own = container["restartPolicy"].as_str().unwrap_or_default();
+            let field = if matches!(own, "Always" | "OnFailure") {
+                "restartPolicy"
+            } else if restarts_after_any_failure(container) {
+                "restartPolicyRules"
+            } else {
+                continue;
+            };
+            found.add(
+                format!(
+                    "spec.replicatedJobs[{index}].template.spec.template.spec.containers[{nth}].{field}"
+                ),
+                "the container is restarted in its Pod after every failure, which no backoffLimit \
+                 counts, so that the Job never fails and the failure policy never acts on it; leave \
+                 out the exit codes that the policy is for, or use the restartStrategy \
+                 InPlaceRestart",
+            );
+        }
+    }
+}
+
+/// Whether the first rule for any exit code but 0 asks for a restart.
+fn restarts_after_any_failure(container: &Value) -> bool {
+    let rules = container["restartPolicyRules"].as_array();
+    let rule = rules.and_then(|rules| rules.first());
+    rule.is_some_and(|rule| {
+        let codes = &rule["exitCodes"];
+        let values = codes["values"].as_array();
+        rule["action"] != Value::Null
+            && codes["operator"] == "NotIn"
+            && values.is_some_and(|values| values.iter().all(|code| *code == 0))
+    })
 }

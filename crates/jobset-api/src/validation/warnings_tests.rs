@@ -385,6 +385,93 @@ fn failure_policy() {
 }
 
 #[test]
+fn restart_policies_of_containers() {
+    const POD: &str = "spec.replicatedJobs[0].template.spec.template.spec";
+    let set = |of_pod: &str, container: Value, policy: Value| {
+        let container = with(json!({"name": "c", "image": "i"}), container);
+        let pod = json!({"spec": {"restartPolicy": of_pod, "containers": [container]}});
+        let job = job("w", json!({"backoffLimit": 0, "template": pod}));
+        with(jobs(&[job]), json!({ "failurePolicy": policy }))
+    };
+    let restarts = || json!({"maxRestarts": 3});
+    let own = |policy: &str| json!({ "restartPolicy": policy });
+    let rules = |operator: &str, values: Value| {
+        let codes = json!({"operator": operator, "values": values});
+        json!({"restartPolicy": "Never",
+               "restartPolicyRules": [{"action": "Restart", "exitCodes": codes}]})
+    };
+    let policy: &[(&str, &str)] = &[(&format!("{POD}.containers[0].restartPolicy"), "never fails")];
+    let policy_rules: &[(&str, &str)] = &[(
+        &format!("{POD}.containers[0].restartPolicyRules"),
+        "never fails",
+    )];
+    let warned = [
+        (set("Never", own("Always"), restarts()), policy),
+        (set("Never", own("OnFailure"), restarts()), policy),
+        (
+            set(
+                "Never",
+                own("OnFailure"),
+                json!({"rules": [{"action": "FailJobSet"}]}),
+            ),
+            policy,
+        ),
+        (
+            set("Never", rules("NotIn", json!([0])), restarts()),
+            policy_rules,
+        ),
+    ];
+    for (spec, expected) in &warned {
+        let found = warnings(&decode("js", spec), &FeatureGates::default());
+        assert_eq!(found.len(), 1, "{spec}: {found:#?}");
+        assert_eq!(found[0].path, expected[0].0);
+        assert!(found[0].message.contains(expected[0].1), "{}", found[0]);
+    }
+    let deadline = |mut spec: Value| {
+        spec["replicatedJobs"][0]["template"]["spec"]["activeDeadlineSeconds"] = 9.into();
+        spec
+    };
+    check(&[
+        ("no restarts", set("Never", own("Never"), restarts()), &[]),
+        ("nothing said", set("Never", json!({}), restarts()), &[]),
+        (
+            "counted by the Job controller",
+            set("OnFailure", own("OnFailure"), restarts()),
+            &[],
+        ),
+        (
+            "some exit codes",
+            set("Never", rules("In", json!([42])), restarts()),
+            &[],
+        ),
+        (
+            "all but some exit codes",
+            set("Never", rules("NotIn", json!([0, 3])), restarts()),
+            &[],
+        ),
+        (
+            "a deadline",
+            deadline(set("Never", own("Always"), restarts())),
+            &[],
+        ),
+        (
+            "in place, as the strategy wants it",
+            set(
+                "Never",
+                rules("NotIn", json!([0])),
+                json!({"maxRestarts": 3, "restartStrategy": "InPlaceRestart"}),
+            ),
+            &[],
+        ),
+        (
+            "a policy that does nothing",
+            set("Never", own("OnFailure"), json!({})),
+            &[],
+        ),
+    ]);
+}
+
+#[test]
 fn the_examples_have_neither_errors_nor_warnings() {
     let mut checked = 0;
     let mut open = vec![std::path::PathBuf::from(concat!(

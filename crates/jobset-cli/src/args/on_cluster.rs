@@ -99,6 +99,21 @@ JobSet has finished or is deleted. What happens is shown at once; after that, wh
 Exit codes: 0 finished or left with q, 1 there is no such JobSet or the cluster cannot be asked, \
 2 bad usage, 130 interrupted.")]
     Watch(WatchArgs),
+    /// Show JobSets in a browser: their Jobs as cells, timeline, events, logs
+    #[command(after_help = "Examples:
+  jobset dashboard
+  jobset dashboard --all-namespaces
+  jobset dashboard --context prod -n team --port 0
+  jobset up --dashboard                  of a one-machine cluster
+
+It prints an address of this machine to open in a browser. The token in it is a secret: the page is
+for whoever has it, and for no other user and no other web site. The page can change nothing.
+
+It watches what is looked at, once however many look, and asks the cluster nothing while nobody does.
+Needs the rights to list and watch jobsets, jobs, pods and events, and to get pods/log.
+
+Exit codes: 0 interrupted, 1 the cluster cannot be asked or the port is taken, 2 bad usage.")]
+    Dashboard(DashboardArgs),
     /// Draw when which Job was pending, starting, ready and over, and what restarts have cost
     #[command(after_help = "Examples:
   jobset timeline training
@@ -239,6 +254,22 @@ pub(crate) struct WatchArgs {
     pub(crate) connection: ConnectionArgs,
 }
 
+/// Where the dashboard is, unless told otherwise.
+pub(crate) const DASHBOARD_PORT: u16 = 8347;
+
+/// Arguments of `jobset dashboard`.
+#[derive(Debug, Args)]
+pub(crate) struct DashboardArgs {
+    /// The port of this machine; 0 is any free one
+    #[arg(short, long, default_value_t = DASHBOARD_PORT, value_name = "PORT")]
+    pub(crate) port: u16,
+    /// JobSets of all namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub(crate) all_namespaces: bool,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
 /// Arguments of `jobset timeline`.
 #[derive(Debug, Args)]
 pub(crate) struct TimelineArgs {
@@ -289,7 +320,7 @@ pub(crate) struct ExplainArgs {
 }
 
 /// Arguments of `jobset logs`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct LogsArgs {
     #[command(flatten)]
     pub(crate) pods: PodArgs,

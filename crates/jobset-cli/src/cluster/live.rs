@@ -125,6 +125,12 @@ impl Live {
         }
     }
 
+    /// Tells no news before this time has passed, but goes on taking note of changes whenever it is
+    /// asked for news: watches that are not read from fall behind.
+    pub(crate) fn rest(&mut self, pause: Duration) {
+        self.earliest = self.earliest.max(Instant::now() + pause);
+    }
+
     /// What keeps a watch from telling what happens now, if anything does: then what was told last may
     /// be out of date.
     pub(crate) fn interruption(&self) -> Option<&str> {

@@ -51,6 +51,19 @@ impl std::fmt::Display for NoJobSet {
 
 impl std::error::Error for NoJobSet {}
 
+/// Finds out whether the JobSets of a namespace, or of all, can be listed.
+pub(crate) async fn probe(at: &Connection, namespace: Option<&str>) -> anyhow::Result<()> {
+    let api: Api<JobSet> = match namespace {
+        Some(namespace) => Api::namespaced(at.client.clone(), namespace),
+        None => Api::all(at.client.clone()),
+    };
+    match api.list_metadata(&ListParams::default().limit(1)).await {
+        Ok(_) => Ok(()),
+        // Whoever lists all of them says why that cannot be.
+        Err(_) => all(api, &ListParams::default(), |_| {}).await.map(drop),
+    }
+}
+
 /// The JobSet with its Jobs, its Pods and, if wanted, the events of the namespace.
 pub(crate) async fn snapshot(
     at: &Connection,

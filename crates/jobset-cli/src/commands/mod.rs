@@ -6,7 +6,7 @@ mod events;
 mod explain;
 mod hint;
 mod list;
-mod logs;
+pub(crate) mod logs;
 mod restart;
 mod suspend;
 mod timeline;
@@ -31,6 +31,7 @@ pub(crate) fn main(command: &ClusterCommand) -> anyhow::Result<Exit> {
             ClusterCommand::Timeline(args) => timeline::main(args).await,
             ClusterCommand::Top(args) => top::main(args).await,
             ClusterCommand::Watch(args) => watch::main(args).await,
+            ClusterCommand::Dashboard(args) => crate::dashboard::main(args).await,
             ClusterCommand::Wait(args) => wait::main(args).await,
             ClusterCommand::Suspend(args) => suspend::main(args, true).await,
             ClusterCommand::Resume(args) => suspend::main(args, false).await,

@@ -94,9 +94,23 @@ impl Inspection {
 
     /// Looks at one source, or notes why it could not be read.
     pub(super) fn take_in(&mut self, source: Result<Source, Box<Problem>>) {
-        match source.and_then(|source| tree::parse(&source).map(|trees| (source, trees))) {
-            Ok((source, trees)) => self.source(&source, &trees),
-            Err(problem) => self.problems.push(*problem),
+        let source = match source {
+            Ok(source) => source,
+            Err(problem) => return self.problems.push(*problem),
+        };
+        match tree::parse(&source) {
+            Ok(trees) => self.source(&source, &trees),
+            Err(problem) => {
+                // The documents before it are looked at all the same.
+                if let Some((line, _)) = problem.place
+                    && let Some(before) = tree::before(&source, line)
+                    && let Ok(trees) = tree::parse(&before)
+                    && !trees.is_empty()
+                {
+                    self.source(&before, &trees);
+                }
+                self.problems.push(*problem);
+            }
         }
     }
 

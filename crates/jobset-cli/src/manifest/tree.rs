@@ -111,7 +111,13 @@ pub(super) fn parse(source: &Source) -> Result<Vec<Spanned<Tree>>, Box<Problem>>
 /// What to look at, for errors whose words are those of the grammar. Most of them come from a line that is
 /// indented otherwise than its neighbours.
 fn hint(text: &str) -> &'static str {
-    if text.contains("tab") {
+    // The key that is there twice may be called anything.
+    if text.starts_with("duplicate") {
+        ""
+    } else if text
+        .split_whitespace()
+        .any(|word| word.trim_matches([',', ';', '.']) == "tab" || word == "tabs")
+    {
         "; YAML is indented with spaces, not with tabs"
     } else if ["did not find expected", "not allowed in this context"]
         .iter()
@@ -121,6 +127,24 @@ fn hint(text: &str) -> &'static str {
     } else {
         ""
     }
+}
+
+/// The documents before the one that a line belongs to, at the places they have in the source.
+pub(super) fn before(source: &Source, line: u64) -> Option<Source> {
+    let upto = usize::try_from(line).unwrap_or(usize::MAX);
+    let mut end = None;
+    let mut start = 0;
+    for line in source.text.split_inclusive('\n').take(upto) {
+        let text = line.trim_end();
+        if text == "---" || text.starts_with("--- ") {
+            end = Some(start);
+        }
+        start += line.len();
+    }
+    Some(Source {
+        name: source.name.clone(),
+        text: source.text[..end?].to_owned(),
+    })
 }
 
 /// The number of the document that a line belongs to.
@@ -241,6 +265,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_before_a_broken_document_is_found() {
+        let source = Source {
+            name: "f.yaml".into(),
+            text: "a: 1\n---\nb: |\n  ---\n  x\n--- \nc: [\n".into(),
+        };
+        for (line, expected) in [
+            (1, None),
+            (3, Some("a: 1\n")),
+            (5, Some("a: 1\n")),
+            (7, Some("a: 1\n---\nb: |\n  ---\n  x\n")),
+            (99, Some("a: 1\n---\nb: |\n  ---\n  x\n")),
+        ] {
+            let found = before(&source, line).map(|source| source.text);
+            assert_eq!(found.as_deref(), expected, "line {line}");
+        }
+    }
+
+    #[test]
     fn bad_yaml_is_placed() {
         let problem = parsed("a: 1\n---\nb:\n  - x\n c: 2\n").unwrap_err();
         assert_eq!(problem.place.map(|(line, _)| line), Some(5), "{problem}");
@@ -251,8 +293,9 @@ mod tests {
         assert!(problem.message.contains(indentation), "{problem}");
         let problem = parsed("a:\n\tb: 1\n").unwrap_err();
         assert!(problem.message.contains("not with tabs"), "{problem}");
-        let problem = parsed("a: 1\na: 2\n").unwrap_err();
+        let problem = parsed("tab: 1\ntab: 2\n").unwrap_err();
         assert!(!problem.message.contains(';'), "{problem}");
+        let problem = parsed("a: 1\na: 2\n").unwrap_err();
         assert!(problem.message.contains("duplicate"), "{problem}");
         assert!(parsed("[[[[[[").is_err());
         assert!(parsed(&"[".repeat(100_000)).is_err());

@@ -109,6 +109,13 @@ async fn run(
             text: "containers run as processes of this machine; images are not pulled".to_owned(),
         });
     }
+    if let Some(url) = engine.dashboard() {
+        let text = format!("the dashboard: {url}");
+        session.notice(&Notice {
+            warning: false,
+            text,
+        });
+    }
     let exit = match apply::create(&engine.cluster.client(), &documents).await {
         Ok(jobsets) => {
             let jobsets: Vec<JobSet> = jobsets

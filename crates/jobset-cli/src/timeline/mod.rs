@@ -18,7 +18,7 @@ use serde::{Serialize, Serializer};
 pub(crate) use history::History;
 pub(crate) use live::of_snapshot;
 pub(crate) use page::{Page, escape};
-pub(crate) use svg::svg;
+pub(crate) use svg::{STYLE, drawing, svg};
 pub(crate) use text::text;
 
 /// Milliseconds since the start of the timeline.

@@ -19,7 +19,7 @@ const LABEL: usize = 24;
 const LABELLED: usize = 40;
 
 /// Colours by class. In a page of HTML they are given once, for all pictures in it.
-pub(super) const STYLE: &str = "\
+pub(crate) const STYLE: &str = "\
 .tl{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;print-color-adjust:exact;--ground:#fff;--ink:#1c2128;--dim:#5d6673;--line:#d9dde3;--lost:#d6454526;--pending:#c5cbd3;--suspended:#8d95a1;--starting:#e8a72c;--active:#8fc3ab;--ready:#2f9968;--succeeded:#3f7fc4;--failed:#d64545;--deleting:#a894bd}
 @media screen and (prefers-color-scheme:dark){.tl{--ground:#14181e;--ink:#e4e8ee;--dim:#98a2b0;--line:#343b45;--lost:#e05c5c33;--pending:#4a525e;--suspended:#737c89;--starting:#d99a2b;--active:#4f8269;--ready:#38a877;--succeeded:#4d8fd6;--failed:#e05c5c;--deleting:#7f6d94}}
 .tl text{fill:var(--ink);paint-order:stroke;stroke:var(--ground);stroke-width:3px}.tl .dim{fill:var(--dim)}.tl .grid{stroke:var(--line)}.tl .lost{fill:var(--lost)}
@@ -36,7 +36,7 @@ pub(crate) fn svg(timeline: &Timeline, most: usize) -> String {
 }
 
 /// The picture, with what comes first in it.
-pub(super) fn drawing(timeline: &Timeline, most: usize, first: &str) -> String {
+pub(crate) fn drawing(timeline: &Timeline, most: usize, first: &str) -> String {
     let mut body = String::new();
     let mut y = 24;
     // Writing to a string does not fail.

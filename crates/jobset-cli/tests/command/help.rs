@@ -56,6 +56,7 @@ fn commands_that_talk_to_a_cluster_have_the_same_flags() {
         "logs",
         "events",
         "watch",
+        "dashboard",
         "timeline",
         "top",
         "wait",

@@ -4,7 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod bad_input;
+mod browser;
 mod changing;
+mod dashboard;
+mod driver;
 mod examples;
 mod golden;
 mod guide;

@@ -202,7 +202,7 @@ impl Drop for Running {
 /// A cluster with JobSets in it that other commands talk to. It ends when this is dropped.
 pub(crate) struct Cluster {
     place: Place,
-    _running: Running,
+    running: Running,
 }
 
 impl Cluster {
@@ -220,16 +220,40 @@ impl Cluster {
         ];
         arguments.extend(more);
         let running = place.start(&arguments);
-        let cluster = Self {
-            place,
-            _running: running,
-        };
+        let cluster = Self { place, running };
         let count = jobsets.len();
         cluster.until(&["list", "-o", "json"], |ended| {
             let list = serde_json::from_str::<Value>(&ended.stdout).unwrap_or_default();
             list["jobsets"].as_array().map(Vec::len) == Some(count)
         });
         cluster
+    }
+
+    /// `jobset up` with what else is given; its objects are kept, so that it can be started again.
+    pub(crate) fn up(more: &[&str]) -> Self {
+        let place = Place::new();
+        let running = Self::start_up(&place, more);
+        Self { place, running }
+    }
+
+    fn start_up(place: &Place, more: &[&str]) -> Running {
+        let mut arguments = vec!["up", "--kubeconfig", "kubeconfig", "--data-dir", "data"];
+        arguments.extend(more);
+        let mut running = place.start(&arguments);
+        running.wait_for("export KUBECONFIG=");
+        running
+    }
+
+    /// Kills `jobset up`.
+    pub(crate) fn kill(&mut self) {
+        self.running.signal(Signal::SIGKILL);
+        let ended = eventually(|| self.running.child.try_wait().unwrap().is_some());
+        assert!(ended, "it was killed");
+    }
+
+    /// Starts `jobset up` again, with another port and another token.
+    pub(crate) fn up_again(&mut self, more: &[&str]) {
+        self.running = Self::start_up(&self.place, more);
     }
 
     /// A command that finds this cluster.

@@ -79,6 +79,26 @@ fn a_cluster_of_ones_own() {
 }
 
 #[test]
+fn a_page_for_the_browser() {
+    let cluster = Cluster::of(&[jobset("js", &[("one", "true")], &json!({}))], FAKE);
+    let line = ["dashboard", "--port", "0"];
+    let mut running = cluster.start(&line);
+    running.wait_for("/?token=");
+    running.signal(Signal::SIGINT);
+    let ended = running.wait();
+    let secret = Regex::new(r":[0-9]+/\?token=[0-9a-f]{48}\b").unwrap();
+    let mut transcript = Transcript::default();
+    let ended = Ended {
+        stdout: secret
+            .replace_all(&ended.stdout, ":<port>/?token=<token>")
+            .into_owned(),
+        ..ended
+    };
+    transcript.add(&line, &ended);
+    transcript.compare("dashboard");
+}
+
+#[test]
 fn checking_and_rendering() {
     let place = Place::new();
     let mut manifest = jobset(

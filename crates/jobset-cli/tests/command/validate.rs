@@ -41,6 +41,22 @@ fn everything_wrong_is_named_and_the_rest_is_skipped() {
 }
 
 #[test]
+fn a_document_that_is_no_yaml_hides_none_before_it() {
+    let place = Place::new();
+    place.write("torn.yaml", format!("{WRONG}---\nkind: [JobSet\n"));
+    let ended = place.run(&["validate", "torn.yaml"]);
+    ended.expect_code(2);
+    for part in [
+        "torn.yaml:4:16: document 1 (ConfigMap \"settings\"): data.number",
+        "torn.yaml:16:14: document 3 (JobSet \"js\"): spec.replicatedJobs[0].replica",
+        "document 4: is not valid YAML",
+        "2 documents checked, 3 errors, 0 warnings, 1 skipped",
+    ] {
+        assert!(ended.stdout.contains(part), "{part:?} in {}", ended.stdout);
+    }
+}
+
+#[test]
 fn what_is_surely_not_meant_is_a_warning() {
     let place = Place::new();
     let text = jobset(

@@ -1,6 +1,7 @@
 //! The scenarios.
 
 mod creation;
+mod examples;
 mod failure;
 mod lifetime;
 mod names;
@@ -63,6 +64,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         creation::LIST,
         order::LIST,
         failure::LIST,
+        examples::LIST,
         restart::LIST,
         suspend::LIST,
         lifetime::LIST,

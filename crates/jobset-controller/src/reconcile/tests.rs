@@ -246,6 +246,61 @@ async fn counts_wait_and_then_are_written() {
     assert_eq!(bench.reconcile().await, settled());
 }
 
+/// Counts that are taken back while others' work goes first have waited for nothing: what is wanted
+/// much later waits for its own time.
+#[tokio::test(start_paused = true)]
+async fn the_patience_with_others_begins_with_the_status_that_waits() {
+    let bench = bench(echo());
+    bench.reconcile().await;
+    bench.sent();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    bench
+        .reconciler
+        .queue
+        .add(&Key::new("ns", "other"), Lane::Live);
+    bench.watch_job(500, json!({"active": 1}));
+    assert!(bench.reconcile().await.again.is_some());
+    bench.watch_job(501, json!({}));
+    assert_eq!(bench.reconcile().await.again, None);
+
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    bench.watch_job(502, json!({"active": 1}));
+    assert!(bench.reconcile().await.again.is_some());
+    assert_eq!(bench.sent(), [""; 0], "the other JobSet still waits");
+
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    bench.reconcile().await;
+    assert_eq!(bench.sent(), [STATUS]);
+}
+
+/// A write that was refused is not put behind the work of others a second time.
+#[tokio::test(start_paused = true)]
+async fn a_status_that_was_refused_has_waited_already() {
+    let refuse = Arc::new(AtomicBool::new(false));
+    let answer = echo();
+    let refused = Arc::clone(&refuse);
+    let bench = bench(move |seen| match seen.line().as_str() {
+        STATUS if refused.swap(false, Ordering::Relaxed) => {
+            refusal(409, "Conflict", "the object has been modified")
+        }
+        _ => answer(seen),
+    });
+    bench.reconcile().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    bench
+        .reconciler
+        .queue
+        .add(&Key::new("ns", "other"), Lane::Live);
+    bench.watch_job(500, json!({"active": 1}));
+    assert!(bench.reconcile().await.again.is_some());
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    bench.sent();
+    refuse.store(true, Ordering::Relaxed);
+    assert!(bench.reconcile().await.retry);
+    assert!(!bench.reconcile().await.retry);
+    assert_eq!(bench.sent(), [STATUS, STATUS]);
+}
+
 /// spec/reconcile.md §2 [B]: counts do not freeze while creation keeps failing.
 #[tokio::test(start_paused = true)]
 async fn the_status_is_written_although_creation_fails() {

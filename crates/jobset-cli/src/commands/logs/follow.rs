@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use jobset_api::constants as keys;
-use jobset_api::{JobSet, conditions};
+use jobset_api::{JobSet, JobSetStatus, conditions};
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use tokio::sync::mpsc;
@@ -25,37 +25,73 @@ use crate::view::Snapshot;
 /// Lines that may wait to be printed; whoever prints more has to wait.
 const WAITING: usize = 1024;
 
+/// What a log has said: a line, or why it cannot be read.
+pub(crate) type Said = (Source, Result<Line, kube::Error>);
+
 /// The logs that are being read.
-struct Readers<'a> {
-    at: &'a Connection,
-    args: &'a LogsArgs,
-    first: Snapshot,
+pub(crate) struct Readers {
+    at: Connection,
+    args: LogsArgs,
+    /// As the JobSet was when the reading began: logs are those of that attempt and of later ones.
+    status: Option<JobSetStatus>,
     known: HashSet<(String, String, i32)>,
     tasks: JoinSet<()>,
-    lines: mpsc::Sender<(Source, Line)>,
+    lines: mpsc::Sender<Said>,
 }
 
-impl Readers<'_> {
-    /// Begins to read what these Pods have that is not being read yet.
-    fn start(&mut self, pods: impl IntoIterator<Item = Arc<Pod>>) -> anyhow::Result<()> {
-        // Those of the attempt at which we came, and of later ones.
-        let status = self.first.jobset.status.as_ref();
-        let jobset = self.first.jobset.clone();
-        let ours = Snapshot::new(jobset, [], pods, Vec::new(), self.first.now);
-        for source in sources(&ours.pods, self.args, status) {
-            if !self.known.insert(source.id.clone()) {
+impl Readers {
+    /// Reads nothing yet; lines come from the receiver. Who does not take them makes the logs wait.
+    pub(crate) fn new(
+        at: Connection,
+        args: LogsArgs,
+        status: Option<JobSetStatus>,
+    ) -> (Self, mpsc::Receiver<Said>) {
+        let (lines, receiver) = mpsc::channel(WAITING);
+        let readers = Self {
+            at,
+            args,
+            status,
+            known: HashSet::new(),
+            tasks: JoinSet::new(),
+            lines,
+        };
+        (readers, receiver)
+    }
+
+    /// Begins to read what these Pods of the JobSet have that is not being read yet.
+    ///
+    /// # Errors
+    ///
+    /// There would be more logs at once than the arguments permit.
+    pub(crate) fn start(&mut self, pods: &[Arc<Pod>]) -> anyhow::Result<()> {
+        for source in sources(pods, &self.args, self.status.as_ref()) {
+            if self.known.contains(&source.id) {
                 continue;
             }
-            limit(self.tasks.len() + 1, self.args)?;
+            limit(self.tasks.len() + 1, &self.args)?;
+            self.known.insert(source.id.clone());
             let (pods, lines) = (self.at.api::<Pod>(), self.lines.clone());
-            let parameters = parameters(&source, self.args, !source.previous);
+            let parameters = parameters(&source, &self.args, !source.previous);
             self.tasks.spawn(async move {
                 if let Err(error) = read(&pods, &source, &parameters, &lines).await {
-                    complain(&source, error);
+                    // Nobody listens any more: nobody wants to know either.
+                    let _ = lines.send((source, Err(error))).await;
                 }
             });
         }
         Ok(())
+    }
+
+    /// How many logs are being read, and how many have been.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        (self.tasks.len(), self.known.len())
+    }
+
+    /// Completes when a log has ended. Nothing is lost if the future is dropped.
+    pub(crate) async fn ended(&mut self) {
+        if self.tasks.join_next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -63,12 +99,12 @@ async fn read(
     pods: &kube::Api<Pod>,
     source: &Source,
     parameters: &kube::api::LogParams,
-    lines: &mpsc::Sender<(Source, Line)>,
+    lines: &mpsc::Sender<Said>,
 ) -> kube::Result<()> {
     let mut log = pin!(pods.log_stream(&source.pod, parameters).await?);
     while let Some(raw) = cluster::next_line(&mut log).await? {
         if lines
-            .send((source.clone(), Line::parse(&raw)))
+            .send((source.clone(), Ok(Line::parse(&raw))))
             .await
             .is_err()
         {
@@ -85,7 +121,6 @@ pub(super) async fn follow(
     snapshot: Snapshot,
     printer: Printer,
 ) -> anyhow::Result<Exit> {
-    let (sender, mut lines) = mpsc::channel(WAITING);
     let selector = format!("{}={}", keys::JOBSET_NAME_KEY, args.pods.name);
     let mut pods = watcher(
         at.api::<Pod>(),
@@ -97,26 +132,24 @@ pub(super) async fn follow(
         .default_backoff()
         .boxed();
     let uid = snapshot.jobset.uid().to_owned();
-    let mut readers = Readers {
-        at,
-        args,
-        known: HashSet::new(),
-        tasks: JoinSet::new(),
-        lines: sender,
-        first: snapshot,
+    let status = snapshot.jobset.status.clone();
+    let (mut readers, mut lines) = Readers::new(at.clone(), args.clone(), status);
+    // Labels alone may be anybody's.
+    let ours = |pods: Vec<Pod>| {
+        let pods = pods.into_iter().map(Arc::new);
+        Snapshot::new(snapshot.jobset.clone(), [], pods, Vec::new(), snapshot.now).pods
     };
-    let there = std::mem::take(&mut readers.first.pods);
-    readers.start(there)?;
+    readers.start(&snapshot.pods)?;
     let mut over = false;
     loop {
         tokio::select! {
-            Some((source, line)) = lines.recv() => {
-                if !printer.print(&source, &line)? {
+            Some(said) = lines.recv() => {
+                if !say(&printer, said)? {
                     return Ok(Exit::Completed);
                 }
             }
             change = pods.next(), if !over => match change.context("the watch ended")? {
-                Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => readers.start([Arc::new(pod)])?,
+                Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => readers.start(&ours(vec![pod]))?,
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "the watch was interrupted"),
             },
@@ -127,22 +160,32 @@ pub(super) async fn follow(
                         over = true;
                         // Of Pods that have come and ended since, the watch may not have told yet.
                         let left = cluster::all(at.api::<Pod>(), &kube::api::ListParams::default().labels(&selector), |_| {}).await?;
-                        readers.start(left.into_iter().map(Arc::new))?;
+                        readers.start(&ours(left))?;
                     }
                 }
                 Err(error) => tracing::warn!(%error, "the watch was interrupted"),
             },
-            Some(_) = readers.tasks.join_next(), if !readers.tasks.is_empty() => {}
-            else => return Ok(Exit::Completed),
+            () = readers.ended() => {}
         }
-        if over && readers.tasks.is_empty() {
+        if over && readers.count().0 == 0 {
             // Nobody sends any more; print what waits.
-            while let Ok((source, line)) = lines.try_recv() {
-                if !printer.print(&source, &line)? {
+            while let Ok(said) = lines.try_recv() {
+                if !say(&printer, said)? {
                     break;
                 }
             }
             return Ok(Exit::Completed);
+        }
+    }
+}
+
+/// Prints a line, or why there is none; `false` if nobody reads any more.
+fn say(printer: &Printer, (source, said): Said) -> anyhow::Result<bool> {
+    match said {
+        Ok(line) => printer.print(&source, &line),
+        Err(error) => {
+            complain(&source, error);
+            Ok(true)
         }
     }
 }

@@ -10,9 +10,9 @@ use crate::{output, style, view};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) time: Option<Timestamp>,
-    pub(super) text: String,
+pub(crate) struct Line {
+    pub(crate) time: Option<Timestamp>,
+    pub(crate) text: String,
 }
 
 impl Line {
@@ -36,7 +36,7 @@ impl Line {
 /// A line as a JSON document.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub(crate) struct Document<'a> {
     time: Option<String>,
     role: &'a str,
     job: &'a str,
@@ -51,7 +51,7 @@ struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    fn of(source: &'a Source, line: &'a Line) -> Self {
+    pub(crate) fn of(source: &'a Source, line: &'a Line) -> Self {
         let place = &source.place;
         Self {
             time: line.time.map(|time| time.to_string()),

@@ -8,14 +8,17 @@ mod source;
 use anyhow::bail;
 use kube::api::LogParams;
 
+pub(crate) use self::follow::{Readers, Said};
 use self::line::Printer;
-use self::source::{Source, sources};
+pub(crate) use self::line::{Document, Line};
+pub(crate) use self::source::Source;
+use self::source::sources;
 use crate::args::LogsArgs;
 use crate::exit::Exit;
 use crate::{cluster, engine, view};
 
 /// Prints the logs.
-pub(super) async fn main(args: &LogsArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn main(args: &LogsArgs) -> anyhow::Result<Exit> {
     let interrupted = engine::interrupted();
     let print = async {
         let at = cluster::connect(&args.connection).await?;

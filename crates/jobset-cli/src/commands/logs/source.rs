@@ -11,16 +11,16 @@ use crate::view::PodPlace;
 
 /// One run of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Source {
-    pub(super) place: PodPlace,
-    pub(super) pod: String,
+pub(crate) struct Source {
+    pub(crate) place: PodPlace,
+    pub(crate) pod: String,
     /// The Pod's uid, container and number of the run: never the same for two runs.
-    pub(super) id: (String, String, i32),
-    pub(super) container: String,
+    pub(crate) id: (String, String, i32),
+    pub(crate) container: String,
     /// Whether the container has been started again since.
-    pub(super) previous: bool,
+    pub(crate) previous: bool,
     /// Whether the Pod has other containers.
-    pub(super) several: bool,
+    pub(crate) several: bool,
 }
 
 /// The runs that there are logs of, in a stable order.
