@@ -192,6 +192,9 @@ pub(crate) fn interrupted() -> impl Future<Output = std::io::Result<()>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
     use nix::sys::signal::{Signal, raise};
 
     /// A signal that comes while something is still being started ends it in order, and not at once.
@@ -204,20 +207,13 @@ mod tests {
         });
         assert!(waited.is_ok(), "{waited:?}");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
 
     #[test]
     fn a_secret_is_for_its_owner_alone_and_so_are_the_directories_made_for_it() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join(".kube/deeper/config");
-        write_secret(&path, "one").unwrap();
-        write_secret(&path, "two").unwrap();
+        super::write_secret(&path, "one").unwrap();
+        super::write_secret(&path, "two").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o600);

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::events::v1::Event;
 
-use super::{Ending, Key, Model, Notice, SHOWN_PER_REASON, Set};
+use super::{Key, Model, Notice, SHOWN_PER_REASON, Set};
 
 /// The reason of the events about probes that fail.
 pub(super) const UNHEALTHY: &str = "Unhealthy";
@@ -122,6 +122,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::super::watch::Change;
+    use super::super::Ending;
     use super::*;
 
     fn model() -> Model {
