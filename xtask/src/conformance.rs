@@ -68,12 +68,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 fn run_on(kubeconfig: &Path, options: &Options) -> anyhow::Result<()> {
     let [program, built] = build()?;
+    let dns = dns_server();
+    let scenarios = |filter| scenarios(&program, kubeconfig, filter, dns.as_deref());
     let mut failed = Vec::new();
     if options.in_process {
-        if !scenarios(&program, kubeconfig, &options.filter)?
-            .status()?
-            .success()
-        {
+        if !scenarios(&options.filter)?.status()?.success() {
             failed.push("scenarios".to_owned());
         }
     } else if !options.compare {
@@ -93,7 +92,7 @@ fn run_on(kubeconfig: &Path, options: &Options) -> anyhow::Result<()> {
             }
             let manifests = crate::root().join(format!("target/kube/{overlay}.yaml"));
             std::fs::write(&manifests, crate::manifests::render(overlay)?)?;
-            let mut command = scenarios(&program, kubeconfig, &options.filter)?;
+            let mut command = scenarios(&options.filter)?;
             command.arg("--controller-binary").arg(&controller);
             command.arg("--manifests").arg(&manifests);
             let log = format!("target/kube/logs/jobset-controller-{overlay}.log");
@@ -131,12 +130,34 @@ fn run_on(kubeconfig: &Path, options: &Options) -> anyhow::Result<()> {
 }
 
 /// The command that runs scenarios.
-fn scenarios(program: &Path, kubeconfig: &Path, filter: &str) -> anyhow::Result<Command> {
+fn scenarios(
+    program: &Path,
+    kubeconfig: &Path,
+    filter: &str,
+    dns: Option<&Path>,
+) -> anyhow::Result<Command> {
     let mut command = Command::new(program);
     command.arg("real").arg("--kubeconfig").arg(kubeconfig);
     command.arg("--filter").arg(filter);
     command.arg("--kubectl").arg(crate::kubectl::path(false)?);
+    if let Some(dns) = dns {
+        command.arg("--dns").arg(dns);
+        let log = crate::root().join("target/kube/logs/coredns.log");
+        command.arg("--dns-log").arg(log);
+    }
     Ok(command)
+}
+
+/// The DNS server to ask. Without one, only what asks it is left out.
+#[expect(clippy::print_stderr, reason = "progress of a command")]
+fn dns_server() -> Option<PathBuf> {
+    match crate::dns::DNS.built() {
+        Ok(path) => Some(path),
+        Err(error) => {
+            eprintln!("NO DNS SERVER: {error:#}. What cluster DNS answers is NOT TESTED.");
+            None
+        }
+    }
 }
 
 /// Builds the scenarios and the operator; cargo knows where they are.

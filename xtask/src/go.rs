@@ -188,6 +188,7 @@ mod tests {
             &crate::kubectl::KUBECTL,
             &crate::kube::CONTROL_PLANE,
             &crate::helm::HELM,
+            &crate::dns::DNS,
         ] {
             let (_, version) = program.target().unwrap();
             assert!((program.stamp)(&version).starts_with("-X "), "{version}");

@@ -9,6 +9,7 @@ mod cel;
 #[cfg(test)]
 mod chart_tests;
 mod conformance;
+mod dns;
 mod generate;
 mod go;
 mod helm;
@@ -72,6 +73,13 @@ enum Command {
         #[arg(long)]
         build: bool,
     },
+    /// Print the path of the DNS server that conformance scenarios ask.
+    ///
+    /// CoreDNS in the version that kubeadm installs with the Kubernetes of tests/kube/control-plane.
+    /// It is built with Go from the module in tests/kube/dns into the user's cache directory.
+    #[command(after_help = "Example:
+  cargo xtask dns")]
+    Dns,
     /// Render the kustomize overlays into single files. Needs kubectl.
     #[command(after_help = "Example:
   cargo xtask manifests && kubectl apply --server-side -f target/manifests/manifests.yaml")]
@@ -99,7 +107,8 @@ enum Command {
     /// Run all conformance scenarios on a real Kubernetes control plane.
     ///
     /// Starts one unless it runs, runs the scenarios of crates/jobset-conformance with the real
-    /// kubectl, and compares the embedded API server's answers with Kubernetes'.
+    /// kubectl and Kubernetes' DNS server, and compares the embedded API server's answers with
+    /// Kubernetes'.
     #[command(after_help = "Examples:
   cargo xtask conformance
   cargo xtask conformance --filter restart --keep")]
@@ -134,6 +143,7 @@ fn main() -> ExitCode {
         Command::Generate { check } => generate::run(check),
         Command::Kubectl { build } => kubectl::run(build),
         Command::Helm { build } => helm::run(build),
+        Command::Dns => dns::run(),
         Command::Manifests { embed: true, .. } => manifests::embed(),
         Command::Manifests { output, .. } => manifests::run(&output),
         Command::Kube { command } => kube::run(&command),

@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::dns::{Dns, DnsProgram};
 use crate::installation::Installation;
 use crate::operator::Operator;
 use crate::policies::Policies;
@@ -42,6 +43,8 @@ pub enum Need {
     ShortNames,
     /// It does not.
     NoShortNames,
+    /// A DNS server of Kubernetes answers for the cluster.
+    ClusterDns,
     /// No webhooks, but a policy of the API server's own that validates JobSets.
     AdmissionPolicy,
     /// Namespaces get a service account, without which there are no Pods.
@@ -69,6 +72,7 @@ pub struct Environment {
     /// Starts and stops the controller.
     pub operator: Mutex<Operator>,
     has: BTreeSet<Need>,
+    dns: Option<Dns>,
     parts: Mutex<Parts>,
 }
 
@@ -181,6 +185,7 @@ impl Environment {
             )),
             client,
             has,
+            dns: None,
             parts: Mutex::new(Parts {
                 cluster: Some(cluster),
                 node: JoinSet::new(),
@@ -193,7 +198,8 @@ impl Environment {
     }
 
     /// The cluster of a kubeconfig: installs what belongs to JobSet, adds nodes that only pretend
-    /// to run Pods, and starts the controller: this one, or a program.
+    /// to run Pods, and starts the controller, this one or a program, and a DNS server if there is
+    /// one.
     ///
     /// # Errors
     /// When one of these fails.
@@ -201,6 +207,7 @@ impl Environment {
         kubeconfig: &Path,
         kubectl: Option<PathBuf>,
         controller: Option<Manifested>,
+        dns: Option<&DnsProgram>,
     ) -> anyhow::Result<Self> {
         let scratch = tempfile::tempdir()?;
         let client = connect(kubeconfig).await?;
@@ -251,6 +258,13 @@ impl Environment {
                 Operator::program(program)
             }
         };
+        let dns = match dns {
+            Some(program) => {
+                has.insert(Need::ClusterDns);
+                Some(Dns::start(program, kubeconfig, scratch.path()).await?)
+            }
+            None => None,
+        };
         let shutdown = CancellationToken::new();
         let node = start_nodes(&client, scratch.path(), &shutdown).await?;
         let environment = Self {
@@ -259,6 +273,7 @@ impl Environment {
             client,
             operator: Mutex::new(operator),
             has,
+            dns,
             parts: Mutex::new(Parts {
                 cluster: None,
                 node,
@@ -273,6 +288,14 @@ impl Environment {
     /// Whether the cluster has this.
     pub fn has(&self, need: Need) -> bool {
         self.has.contains(&need)
+    }
+
+    /// The DNS server that answers for the cluster.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn dns(&self) -> anyhow::Result<&Dns> {
+        self.dns.as_ref().context("the cluster has no DNS server")
     }
 
     /// Stops what was started here.

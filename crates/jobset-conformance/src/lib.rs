@@ -13,13 +13,16 @@
 //! | [`world`] | a scenario's namespace: what can be done and waited for |
 //! | [`mirror`] | what a namespace holds and has held, by watches |
 //! | [`user`] | kubectl, or the same by hand |
+//! | [`dns`] | the DNS server of Kubernetes, and questions to it |
 //! | [`objects`], [`kind`] | JobSets to try; kinds of objects |
 //! | [`differential`] | the same requests to both API servers, answers compared |
 //!
-//! Nothing here sleeps: a step waits until a watch shows what it needs. That something does *not*
-//! happen is shown by something later that does.
+//! Nothing here sleeps: a step waits until a watch shows what it needs, or, where there is no watch,
+//! asks again until the answer is as it should be. That something does *not* happen is shown by
+//! something later that does.
 
 pub mod differential;
+pub mod dns;
 pub mod environment;
 pub mod faults;
 mod installation;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use jobset_conformance::dns::DnsProgram;
 use jobset_conformance::environment::{self, Environment, Manifested};
 use jobset_conformance::{differential, faults, runner};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,12 @@ enum Command {
         /// The API server's audit log, to look whether the roles are right.
         #[arg(long, value_name = "FILE")]
         audit: Option<PathBuf>,
+        /// A DNS server to ask for names; without it, what asks one is left out.
+        #[arg(long, value_name = "PATH")]
+        dns: Option<PathBuf>,
+        /// Receives the DNS server's log.
+        #[arg(long, value_name = "FILE", default_value = "coredns.log")]
+        dns_log: PathBuf,
     },
     /// Send the same requests to the embedded API server and to the cluster of a kubeconfig.
     Compare {
@@ -131,6 +138,8 @@ async fn run(command: Command) -> anyhow::Result<bool> {
             faults: plane,
             log,
             audit,
+            dns,
+            dns_log,
         } => {
             let choosing = choice.chooser();
             let kubectl = choice.kubectl;
@@ -141,7 +150,10 @@ async fn run(command: Command) -> anyhow::Result<bool> {
                 log,
                 audit,
             });
-            let environment = Environment::real(&kubeconfig, kubectl, controller)
+            // Faults are not about names.
+            let dns = dns.filter(|_| plane.is_none());
+            let dns = dns.map(|path| DnsProgram { path, log: dns_log });
+            let environment = Environment::real(&kubeconfig, kubectl, controller, dns.as_ref())
                 .await
                 .context("cannot prepare the cluster")?;
             if let Some(plane) = plane {

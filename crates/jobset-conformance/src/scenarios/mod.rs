@@ -1,6 +1,7 @@
 //! The scenarios.
 
 mod creation;
+mod dns;
 mod examples;
 mod failure;
 mod lifetime;
@@ -69,6 +70,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         suspend::LIST,
         lifetime::LIST,
         names::LIST,
+        dns::LIST,
         takeover::LIST,
         policy::LIST,
     ]
