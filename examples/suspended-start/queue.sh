@@ -2,7 +2,18 @@
 # What a queueing system does with JobSets, by hand: it admits one to a part of the cluster, suspends
 # it for one that is more urgent, and admits it again elsewhere. README.md beside this file explains it.
 set -eu
-cd "$(dirname "$0")"
+# The paths that KUBECONFIG names may be relative, so this stays where it was called.
+here=$(dirname "$0")
+if ! command -v kubectl >/dev/null; then
+  echo 'queue.sh needs kubectl on PATH' >&2
+  exit 1
+fi
+for pool in pool-0 pool-1; do
+  if [ -z "$(kubectl get nodes -l "pool=$pool" -o name)" ]; then
+    echo "no node has the label pool=$pool; README.md beside this script says how to have some" >&2
+    exit 1
+  fi
+done
 patience=--timeout=120s
 
 # The template of the only role says where Pods may go; it can be changed while the JobSet is suspended.
@@ -19,7 +30,7 @@ pods() {
   kubectl get pods -l "jobset.sigs.k8s.io/jobset-name=$1" --no-headers --ignore-not-found | wc -l
 }
 
-kubectl apply -f jobsets.yaml
+kubectl apply -f "$here/jobsets.yaml"
 kubectl wait --for=condition=Suspended jobset/nightly jobset/urgent "$patience" >/dev/null
 echo "Pods of nightly: $(pods nightly), of urgent: $(pods urgent)"
 

@@ -3,6 +3,8 @@
 mod connection;
 #[cfg(test)]
 mod form_tests;
+#[cfg(test)]
+mod guide_tests;
 mod manifests;
 mod on_cluster;
 

@@ -131,14 +131,20 @@ impl Engine {
     }
 }
 
-/// Writes a file that only its owner can read, replacing it in one step.
+/// Writes a file that only its owner can read, replacing it in one step. Directories that are missing on
+/// the way to it are made, as kubectl does: a home directory need not have a `.kube` yet.
 pub(crate) fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
+    use std::os::unix::fs::DirBuilderExt as _;
 
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
     // Temporary files are created with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(text.as_bytes())?;
@@ -186,6 +192,9 @@ pub(crate) fn interrupted() -> impl Future<Output = std::io::Result<()>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
     use nix::sys::signal::{Signal, raise};
 
     /// A signal that comes while something is still being started ends it in order, and not at once.
@@ -197,5 +206,17 @@ mod tests {
             Ok(interrupted.await?)
         });
         assert!(waited.is_ok(), "{waited:?}");
+    }
+
+    #[test]
+    fn a_secret_is_for_its_owner_alone_and_so_are_the_directories_made_for_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join(".kube/deeper/config");
+        super::write_secret(&path, "one").unwrap();
+        super::write_secret(&path, "two").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(&place.path().join(".kube")), 0o700);
     }
 }

@@ -147,7 +147,7 @@ fn every_argument_is_explained_in_the_same_form() {
 }
 
 /// The calls of `jobset` in a line of a shell script.
-fn calls(line: &str) -> Vec<Vec<String>> {
+pub(super) fn calls(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![vec![String::new()]];
     let mut quote = None;
     let mut characters = line.chars();

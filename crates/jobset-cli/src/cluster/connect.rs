@@ -1,8 +1,9 @@
 //! Finding the cluster.
 
-use anyhow::Context as _;
+use std::io::ErrorKind;
+
 use k8s_openapi::NamespaceResourceScope;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config, Resource};
 
 use crate::args::ConnectionArgs;
@@ -33,8 +34,7 @@ pub(crate) async fn connect(args: &ConnectionArgs) -> anyhow::Result<Connection>
     };
     let config = match &args.kubeconfig {
         Some(path) => {
-            let file = Kubeconfig::read_from(path)
-                .with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
+            let file = Kubeconfig::read_from(path).map_err(not_found)?;
             Config::from_custom_kubeconfig(file, &options).await
         }
         None if args.context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
@@ -42,8 +42,22 @@ pub(crate) async fn connect(args: &ConnectionArgs) -> anyhow::Result<Connection>
         }
         None => Config::from_kubeconfig(&options).await,
     };
-    let config = config.context("cannot find the cluster: no usable kubeconfig")?;
+    let config = config.map_err(not_found)?;
     Ok(finish(config, args)?)
+}
+
+/// Why there is no cluster, and how to have one.
+fn not_found(error: KubeconfigError) -> anyhow::Error {
+    match error {
+        KubeconfigError::ReadConfig(error, path) if error.kind() == ErrorKind::NotFound => {
+            anyhow::anyhow!(
+                "cannot find the cluster: there is no kubeconfig {}; name one with --kubeconfig or \
+                 KUBECONFIG, or run a cluster here with: jobset up",
+                path.display()
+            )
+        }
+        other => anyhow::Error::new(other).context("cannot find the cluster: no usable kubeconfig"),
+    }
 }
 
 fn finish(config: Config, args: &ConnectionArgs) -> kube::Result<Connection> {
@@ -83,6 +97,18 @@ fn in_words(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kubeconfig_that_is_not_there_is_named_and_what_to_do() {
+        let missing = Kubeconfig::read_from("/nowhere/config").unwrap_err();
+        assert_eq!(
+            format!("{:#}", not_found(missing)),
+            "cannot find the cluster: there is no kubeconfig /nowhere/config; name one with --kubeconfig or \
+             KUBECONFIG, or run a cluster here with: jobset up"
+        );
+        let wrong = KubeconfigError::LoadContext("b".to_owned());
+        assert!(format!("{:#}", not_found(wrong)).contains("no usable kubeconfig: "));
+    }
 
     #[test]
     fn a_webhook_that_does_not_answer_is_named() {

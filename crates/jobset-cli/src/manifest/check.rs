@@ -179,6 +179,13 @@ impl Inspection {
                 );
                 self.problems.push(object.problem("apiVersion", message));
             }
+            None if let Some(known) = meant(api_version, kind) => {
+                let message = format!(
+                    "{kind:?} is no kind of apiVersion {api_version:?}; did you mean {} ({})?",
+                    known.kind, known.api_version
+                );
+                self.problems.push(object.problem("kind", message));
+            }
             None => {
                 let message = format!(
                     "{kind:?} of apiVersion {api_version:?} is not supported here; supported: {}",
@@ -243,6 +250,21 @@ impl Inspection {
             body: object.body,
         });
     }
+}
+
+/// The kind that was meant by one that there is not: in capitals otherwise, or any other in the group of
+/// JobSets, which holds nothing else.
+fn meant(api_version: &str, kind: &str) -> Option<&'static Kind> {
+    let group = |api_version: &str| {
+        api_version
+            .split_once('/')
+            .map(|(group, _)| group.to_owned())
+    };
+    let of_jobsets = group(api_version) == group(kinds::JOBSET.0);
+    kinds::KINDS.iter().find(|known| {
+        let alike = known.api_version == api_version && known.kind.eq_ignore_ascii_case(kind);
+        alike || (of_jobsets && known.kind == kinds::JOBSET.1)
+    })
 }
 
 /// Path and message of an error.

@@ -102,13 +102,31 @@ pub(super) fn parse(source: &Source) -> Result<Vec<Spanned<Tree>>, Box<Problem>>
             place,
             document: place
                 .map(|(line, _)| format!("document {}", document_at(&source.text, line))),
-            message: format!(
-                "is not valid YAML: {}",
-                text.lines().next().unwrap_or_default()
-            ),
+            message: format!("is not valid YAML: {text}{}", hint(text)),
             ..Problem::default()
         })
     })
+}
+
+/// What to look at, for errors whose words are those of the grammar. Most of them come from a line that is
+/// indented otherwise than its neighbours.
+fn hint(text: &str) -> &'static str {
+    // The key that is there twice may be called anything.
+    if text.starts_with("duplicate") {
+        ""
+    } else if text
+        .split_whitespace()
+        .any(|word| word.trim_matches([',', ';', '.']) == "tab" || word == "tabs")
+    {
+        "; YAML is indented with spaces, not with tabs"
+    } else if ["did not find expected", "not allowed in this context"]
+        .iter()
+        .any(|words| text.contains(words))
+    {
+        "; look at the indentation of this line and of the one before"
+    } else {
+        ""
+    }
 }
 
 /// The documents before the one that a line belongs to, at the places they have in the source.
@@ -269,6 +287,14 @@ mod tests {
         let problem = parsed("a: 1\n---\nb:\n  - x\n c: 2\n").unwrap_err();
         assert_eq!(problem.place.map(|(line, _)| line), Some(5), "{problem}");
         assert!(problem.to_string().contains("document 2"), "{problem}");
+        let indentation = "look at the indentation of this line";
+        assert!(problem.message.contains(indentation), "{problem}");
+        let problem = parsed("a:\n  b: 1\n   c: 2\n").unwrap_err();
+        assert!(problem.message.contains(indentation), "{problem}");
+        let problem = parsed("a:\n\tb: 1\n").unwrap_err();
+        assert!(problem.message.contains("not with tabs"), "{problem}");
+        let problem = parsed("tab: 1\ntab: 2\n").unwrap_err();
+        assert!(!problem.message.contains(';'), "{problem}");
         let problem = parsed("a: 1\na: 2\n").unwrap_err();
         assert!(problem.message.contains("duplicate"), "{problem}");
         assert!(parsed("[[[[[[").is_err());

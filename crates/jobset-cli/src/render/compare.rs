@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jobset_api::validation::validate_update;
-use jobset_api::{FeatureGates, JobSet};
+use jobset_api::{FeatureGates, JobSet, defaulting};
 use jobset_core::{Action, ChildJob, Observed, ServiceState, plan};
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
@@ -37,6 +37,18 @@ pub(super) struct Comparison {
     pub(super) refusals: Vec<String>,
 }
 
+impl Comparison {
+    /// A stored JobSet with the edits, and without defaults that nobody has asked for: where they are not
+    /// stored, they would be edits themselves.
+    pub(super) fn applied_to(&self, stored: &Value) -> Value {
+        let mut edited = stored.clone();
+        for edit in self.judged.iter().flat_map(|judged| &judged.edits) {
+            edit.apply(&mut edited);
+        }
+        edited
+    }
+}
+
 /// What happens to an object of the JobSet's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Change {
@@ -49,7 +61,7 @@ pub(super) struct Change {
 
 /// The stored JobSet with what the file says: its spec as a whole, and of labels and annotations
 /// those that it names.
-pub(super) fn edited(live: &Value, file: &Value) -> Value {
+fn edited(live: &Value, file: &Value) -> Value {
     let mut new = live.clone();
     new["spec"] = file.get("spec").cloned().unwrap_or_default();
     manifest::default_jobset(&mut new);
@@ -60,6 +72,36 @@ pub(super) fn edited(live: &Value, file: &Value) -> Value {
         }
     }
     new
+}
+
+/// A stored JobSet and what a file would make of it.
+#[derive(Debug)]
+pub(super) struct Edition {
+    /// What is stored and what would be, alike where they mean the same: with the defaults of admission,
+    /// which an installation without webhooks does not store, and without `suspend: false`, which is left
+    /// over when a JobSet is resumed.
+    pub(super) live: Value,
+    pub(super) new: Value,
+}
+
+impl Edition {
+    /// Of a JobSet as it is stored, and the file as it is written.
+    pub(super) fn of(live: &Value, file: &Value) -> Self {
+        let comparable = |jobset: &Value| {
+            let mut jobset = jobset.clone();
+            defaulting::default_value(&mut jobset);
+            manifest::default_jobset(&mut jobset);
+            if jobset["spec"]["suspend"] == false
+                && let Some(spec) = jobset["spec"].as_object_mut()
+            {
+                spec.remove("suspend");
+            }
+            jobset
+        };
+        let live = comparable(live);
+        let new = edited(&live, &comparable(file));
+        Self { live, new }
+    }
 }
 
 /// Finds and judges the edits. Both are JobSets in JSON.

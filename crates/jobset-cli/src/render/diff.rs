@@ -13,7 +13,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
-use super::compare::{self, Change, Comparison, Surroundings, Verdict};
+use super::compare::{self, Change, Comparison, Edition, Surroundings, Verdict};
 use super::lines;
 use crate::args::{ConnectionArgs, RenderArgs, RenderOutput};
 use crate::cluster::{self, Connection};
@@ -79,9 +79,6 @@ impl Report {
     ) -> anyhow::Result<Self> {
         let gates = args.feature_gates;
         let file = super::desired(document, namespace)?;
-        let mut body = document.body.clone();
-        jobset_api::defaulting::default_value(&mut body);
-        crate::manifest::default_jobset(&mut body);
         let mut report = Self {
             namespace: file.namespace().to_owned(),
             name: file.name().to_owned(),
@@ -107,19 +104,23 @@ impl Report {
         let Some(live) = live else {
             let object: DynamicObject = serde_json::from_value(document.body.clone())?;
             report.answer = Some(Answer::to(api.create(&dry, &object).await));
+            let mut body = document.body.clone();
+            jobset_api::defaulting::default_value(&mut body);
+            crate::manifest::default_jobset(&mut body);
             report.diff = lines::unified("", &super::to_yaml(&json!({"spec": body["spec"]}))?);
             report.changes = creations(&file, args);
             return Ok(report);
         };
         report.exists = true;
-        let live = serde_json::to_value(live)?;
-        let new = compare::edited(&live, &body);
+        let stored = serde_json::to_value(live)?;
+        let Edition { live, new } = Edition::of(&stored, &document.body);
         report.comparison = compare::compare(&live, &new, gates)?;
         if report.comparison.judged.is_empty() {
             return Ok(report);
         }
         report.diff = lines::unified(&shown(&live)?, &shown(&new)?);
-        let mut object: DynamicObject = serde_json::from_value(new.clone())?;
+        let mut object: DynamicObject =
+            serde_json::from_value(report.comparison.applied_to(&stored))?;
         let mut answer = api.replace(&report.name, &dry, &object).await;
         // The status of a running JobSet may change between reading and asking, any number of times.
         for _ in 0..CONFLICTS {

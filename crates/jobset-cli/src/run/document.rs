@@ -120,6 +120,8 @@ struct JobSetResult {
     first_failure: Option<FailureResult>,
     /// What the failure policy decided, as the events say it, oldest first.
     decisions: Vec<String>,
+    /// What kept it from going on, if the run ended before it did.
+    waits_for: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -193,7 +195,12 @@ pub(super) fn build(
         elapsed_seconds: seconds(elapsed),
         cluster_ready_seconds: seconds(times.ready),
         created_seconds: seconds(times.created),
-        jobsets: model.sets.iter().map(jobset).collect(),
+        jobsets: model
+            .sets
+            .iter()
+            .enumerate()
+            .map(|(index, set)| jobset(set, model.waits_for(index)))
+            .collect(),
         api: ApiUse {
             requests: by_name(&api.requests),
             no_op_writes: by_name(&api.noop_writes),
@@ -215,7 +222,7 @@ fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-fn jobset(set: &Set) -> JobSetResult {
+fn jobset(set: &Set, waits_for: Vec<String>) -> JobSetResult {
     let (reason, message) = set.verdict();
     JobSetResult {
         namespace: set.namespace.clone(),
@@ -236,6 +243,7 @@ fn jobset(set: &Set) -> JobSetResult {
         first_failed_job: set.first_failed_job(),
         first_failure: set.first_failure().map(failure),
         decisions: set.decisions.clone(),
+        waits_for,
     }
 }
 

@@ -180,6 +180,9 @@ fn keep(kubeconfig: Option<&std::path::Path>, temporary: bool) -> anyhow::Result
     Ok(())
 }
 
+/// What is said when standard output could not be written.
+const NOT_PRINTED: &str = "cannot write to standard output";
+
 /// One run, from the creation of its JobSets to the verdict.
 struct Session {
     json: bool,
@@ -396,6 +399,7 @@ impl Session {
             let mut text = serde_json::to_string_pretty(&document)?;
             text.push('\n');
             self.printer.out(&text);
+            self.printer.printed().context(NOT_PRINTED)?;
             return written;
         }
         let mut text = format!("\n{}", view::summary(&self.model, style::enabled()));
@@ -405,12 +409,16 @@ impl Session {
                 text.push_str(&view::explanation(set, style::enabled()));
             }
         }
+        if matches!(exit, Exit::TimedOut | Exit::Interrupted) {
+            text.push_str(&view::unfinished(&self.model));
+        }
         match exit {
             Exit::TimedOut => text.push_str("\ngiven up: --timeout passed\n"),
             Exit::Interrupted => text.push_str("\ninterrupted\n"),
             _ => {}
         }
         Printer::err(&text);
+        self.printer.printed().context(NOT_PRINTED)?;
         written
     }
 }

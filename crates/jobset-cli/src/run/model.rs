@@ -2,8 +2,10 @@
 //!
 //! No I/O and no clock: the time of a change comes with it.
 
+mod waiting;
+
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use jobset_api::constants as keys;
@@ -13,7 +15,7 @@ use jobset_core::why;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 
-use super::watch::{Change, SlimJob, SlimPod};
+use super::watch::{Change, PodCondition, SlimJob, SlimPod};
 use crate::view::{self, PodPlace, RoleView, label};
 
 /// Log lines remembered of each Pod.
@@ -44,6 +46,10 @@ pub(super) struct Model {
     /// The JobSets of the manifests, in their order.
     pub(super) sets: Vec<Set>,
     pods: HashMap<Key, Pod>,
+    /// Pods that run and are not ready, by JobSet and short name.
+    unready: BTreeSet<(usize, String)>,
+    /// Probes that have failed, by Pod.
+    unhealthy: HashMap<Key, waiting::Probe>,
     lines: HashMap<Key, VecDeque<String>>,
     notices: Vec<Notice>,
     said: HashSet<String>,
@@ -194,6 +200,10 @@ impl Model {
             Change::PodGone(pod) => {
                 // Its place is still needed for lines that are on their way.
                 self.lines.remove(&key(&*pod));
+                self.unhealthy.remove(&key(&*pod));
+                if let Some(known) = self.pods.get(&key(&*pod)) {
+                    self.unready.remove(&(known.set, known.short_name.clone()));
+                }
             }
         }
     }
@@ -229,8 +239,9 @@ impl Model {
                 Notice {
                     warning: true,
                     text: format!(
-                        "{name} is suspended and starts nothing; resume it with: kubectl patch \
-                         jobset {name} --type merge -p '{{\"spec\":{{\"suspend\":false}}}}'"
+                        "{name} is suspended and starts nothing; resume it from another terminal, with \
+                         the PATH of this run's --kubeconfig: jobset resume {name}{} --kubeconfig PATH",
+                        in_namespace(&set.namespace)
                     ),
                 }
             } else {
@@ -301,6 +312,17 @@ impl Model {
         });
         let short_name = known.short_name.clone();
         let job = known.job.clone();
+        let ready =
+            |condition: &PodCondition| condition.type_ == "Ready" && condition.status == "True";
+        let place = (index, short_name.clone());
+        match &pod.status {
+            Some(status) if status.phase == "Running" && !status.conditions.iter().any(ready) => {
+                self.unready.insert(place);
+            }
+            _ => {
+                self.unready.remove(&place);
+            }
+        }
         self.trouble(pod, &short_name);
         self.failures(pod, index, &job);
     }
@@ -312,6 +334,10 @@ impl Model {
         };
         if reason == why::EVENT_REASON {
             self.decided(event, note);
+            return;
+        }
+        if reason == waiting::UNHEALTHY {
+            self.probe_failed(event, note);
             return;
         }
         // With exclusive placement Pods wait for each other. What keeps the first of them from
@@ -485,6 +511,14 @@ impl Model {
                 self.sets[index].failures.push(failure);
             }
         }
+    }
+}
+
+/// The option that names a namespace, where it has to be named.
+fn in_namespace(namespace: &str) -> String {
+    match namespace {
+        "default" => String::new(),
+        other => format!(" -n {other}"),
     }
 }
 
@@ -681,7 +715,7 @@ mod tests {
         assert!(
             model.take_notices()[0]
                 .text
-                .contains("kubectl patch jobset js")
+                .contains("jobset resume js --kubeconfig PATH")
         );
         model.apply(
             Change::JobSet(Box::new(jobset(json!({"restarts": 1})))),

@@ -6,8 +6,8 @@ use std::io::{self, IsTerminal as _, Write};
 pub(super) struct Printer {
     terminal: bool,
     drawn: usize,
-    /// Standard output is gone, for example because `head` has ended.
-    deaf: bool,
+    /// Why standard output takes nothing any more.
+    deaf: Option<io::Error>,
 }
 
 impl Printer {
@@ -15,7 +15,7 @@ impl Printer {
         Self {
             terminal: io::stderr().is_terminal(),
             drawn: 0,
-            deaf: false,
+            deaf: None,
         }
     }
 
@@ -53,12 +53,21 @@ impl Printer {
 
     /// Prints to standard output.
     pub(super) fn out(&mut self, text: &str) {
-        if !self.deaf {
+        if self.deaf.is_none() {
             let mut stdout = io::stdout().lock();
             self.deaf = stdout
                 .write_all(text.as_bytes())
                 .and_then(|()| stdout.flush())
-                .is_err();
+                .err();
+        }
+    }
+
+    /// Whether all was printed that somebody wanted to read. A reader that has ended, as `head` does, is no
+    /// loss; a disk that is full is.
+    pub(super) fn printed(&mut self) -> io::Result<()> {
+        match self.deaf.take() {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
         }
     }
 

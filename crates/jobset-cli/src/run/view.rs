@@ -161,6 +161,9 @@ pub(super) fn explanation(set: &Set, colored: bool) -> String {
                 text.push_str(&format!("    {line}\n"));
             }
         }
+        if let Some(hint) = hint(failure) {
+            text.push_str(&format!("  hint              {hint}\n"));
+        }
     }
     if !set.decisions.is_empty() {
         text.push_str("  decisions of the failure policy\n");
@@ -173,6 +176,30 @@ pub(super) fn explanation(set: &Set, colored: bool) -> String {
         }
     }
     text
+}
+
+/// What keeps JobSets that have not ended from going on.
+pub(super) fn unfinished(model: &Model) -> String {
+    let mut text = String::new();
+    for (index, set) in model.sets.iter().enumerate() {
+        let waits_for = model.waits_for(index);
+        if !waits_for.is_empty() {
+            text.push_str(&format!("\n{} has not ended; it waits for\n", set.name));
+            for line in waits_for {
+                text.push_str(&format!("  {line}\n"));
+            }
+        }
+    }
+    text
+}
+
+/// What to do about failures that come from Pods being processes of one machine.
+fn hint(failure: &PodFailure) -> Option<&'static str> {
+    let said = |text: &str| failure.last_lines.iter().any(|line| line.contains(text));
+    (said("Address already in use") || said("EADDRINUSE")).then_some(
+        "Pods share this machine's network: let the server listen on its own Pod's address, \
+         status.podIP, which is also in JOBSET_POD_IP",
+    )
 }
 
 fn how(failure: &PodFailure) -> String {

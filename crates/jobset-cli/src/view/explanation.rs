@@ -34,7 +34,7 @@ pub(crate) struct Explanation {
     pub(crate) first_failure: Option<usize>,
     /// Containers that failed, as far as their Pods are still there, oldest first.
     pub(crate) failures: Vec<Failure>,
-    /// What Pods wait for.
+    /// What Pods and roles wait for.
     pub(crate) waiting: Vec<Waiting>,
     /// Oldest first.
     pub(crate) history: Vec<Entry>,
@@ -44,10 +44,12 @@ pub(crate) struct Explanation {
     now: Timestamp,
 }
 
-/// Pods that wait for the same.
+/// Pods that wait for the same, or a role that waits for others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Waiting {
     pub(crate) reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<String>,
     pub(crate) pods: Vec<String>,
 }
 
@@ -102,7 +104,7 @@ impl Explanation {
         Self {
             first_failure: failure::first(&failures, job, set.restarts),
             history: history(snapshot, &told, &failures),
-            waiting: waiting(&set),
+            waiting: waiting(&set, &told),
             failures,
             notes,
             set,
@@ -175,12 +177,18 @@ impl Explanation {
         if !self.waiting.is_empty() {
             text.push_str(&title("Waiting"));
             for waiting in self.waiting.iter().take(LISTED) {
-                let first = waiting.pods.first().map_or("", String::as_str);
+                let first = match &waiting.role {
+                    Some(role) => role,
+                    None => waiting.pods.first().map_or("", String::as_str),
+                };
                 let more = match waiting.pods.len() {
                     0 | 1 => String::new(),
                     many => format!(" and {} more", many - 1),
                 };
                 text.push_str(&format!("  {first}{more}: {}\n", waiting.reason));
+            }
+            if self.waiting.len() > LISTED {
+                text.push_str(&format!("  … and {} more\n", self.waiting.len() - LISTED));
             }
         }
         text.push_str(&title("What happened"));
@@ -335,25 +343,48 @@ impl Failure {
     }
 }
 
-fn waiting(set: &SetView) -> Vec<Waiting> {
-    let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+/// What is waited for: first by roles, for whom somebody else is to blame, then by Pods.
+fn waiting(set: &SetView, told: &[Happening]) -> Vec<Waiting> {
+    let unhealthy: BTreeMap<&str, &str> = told
+        .iter()
+        .filter(|event| event.kind == "Pod" && event.reason == "Unhealthy")
+        .map(|event| (event.name.as_str(), event.note.as_str()))
+        .collect();
+    let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let jobs = set.roles.iter().flat_map(|role| &role.jobs);
     for pod in jobs.flat_map(|job| &job.pods) {
-        if !pod.reason.is_empty() && !pod.is_over() && pod.terminating_since.is_none() {
-            by_reason
-                .entry(&pod.reason)
-                .or_default()
-                .push(pod.name.clone());
+        if pod.is_over() || pod.terminating_since.is_some() {
+            continue;
         }
+        // A Pod that runs says nothing about why it is not ready; the event of its probe does.
+        let probe = unhealthy.get(pod.name.as_str()).filter(|_| !pod.is_ready());
+        let reason = match probe {
+            _ if !pod.reason.is_empty() => pod.reason.clone(),
+            Some(note) => format!("not ready: {}", one_line(note)),
+            None => continue,
+        };
+        by_reason.entry(reason).or_default().push(pod.name.clone());
     }
     let mut all: Vec<Waiting> = by_reason
         .into_iter()
         .map(|(reason, pods)| Waiting {
-            reason: reason.to_owned(),
+            reason,
+            role: None,
             pods,
         })
         .collect();
     all.sort_by_key(|waiting| std::cmp::Reverse(waiting.pods.len()));
+    if matches!(set.state, "Starting" | "Restarting") {
+        let held_up = set.roles.iter().filter(|role| {
+            !role.after.is_empty() && role.jobs.is_empty() && role.succeeded < role.replicas
+        });
+        let held_up = held_up.map(|role| Waiting {
+            reason: format!("starts after {}", role.after.join(", ")),
+            role: Some(role.name.clone()),
+            pods: Vec::new(),
+        });
+        all.splice(0..0, held_up);
+    }
     all
 }
 

@@ -100,7 +100,14 @@ impl PodView {
         }
     }
 
-    /// Whether it still has, or may get, processes.
+    /// Whether all its containers are ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready
+            .split_once('/')
+            .is_some_and(|(ready, all)| ready == all)
+    }
+
+    /// Whether it has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.terminating_since.is_none()
             && matches!(

@@ -110,7 +110,7 @@ fn each_problem_is_named_with_its_place() {
             &[
                 "kind.yaml:2:",
                 "\"Jobset\"",
-                "JobSet (jobset.x-k8s.io/v1alpha2)",
+                "did you mean JobSet (jobset.x-k8s.io/v1alpha2)?",
             ],
         ),
         (

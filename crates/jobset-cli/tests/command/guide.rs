@@ -243,3 +243,72 @@ fn an_elastic_one_is_scaled_while_it_runs() {
     let completed = ["wait", "elastic", "--for", "completed"];
     cluster.run(&completed).expect_code(0);
 }
+
+/// Each line in both, the page and what is said.
+#[track_caller]
+fn said_as_in(page: &str, ended: &Ended, lines: &[&str]) {
+    let text = fs::read_to_string(repository(&format!("docs/{page}.md"))).unwrap();
+    for line in lines {
+        assert!(ended.stdout.contains(line), "{line:?}: {}", ended.stdout);
+        assert!(text.contains(line), "docs/{page}.md does not have {line:?}");
+    }
+}
+
+#[test]
+fn mistakes_are_told_as_the_pages_say() {
+    let manifest = fs::read_to_string(repository("docs/manifests/quick-start.yaml")).unwrap();
+    let validate = |from: &str, to: &str| {
+        assert!(manifest.contains(from), "{from}");
+        let ended = Place::new().run_with_input(&["validate", "-"], &manifest.replace(from, to));
+        ended.expect_code(2);
+        ended
+    };
+    let ended = validate("parallelism: 3", "paralellism: 3");
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    said_as_in("quick-start", &ended, &lines);
+
+    for (from, to, parts) in [
+        (
+            "  - name: workers",
+            " - name: workers",
+            &[
+                "is not valid YAML: ",
+                "; look at the indentation of this line and of the one before",
+            ][..],
+        ),
+        (
+            "    dependsOn:",
+            "\tdependsOn:",
+            &["; YAML is indented with spaces, not with tabs"],
+        ),
+        (
+            "parallelism: 3",
+            "parallelism: 3\n        backOffLimit: 1",
+            &["backOffLimit: unknown field; did you mean \"backoffLimit\"?"],
+        ),
+        (
+            "kind: JobSet",
+            "kind: Jobset",
+            &[
+                "\"Jobset\" is no kind of apiVersion \"jobset.x-k8s.io/v1alpha2\"; did you mean JobSet (jobset.x-k8s.io/v1alpha2)?",
+            ],
+        ),
+        (
+            "maxRestarts: 2",
+            "maxRestarts: \"2\"",
+            &["must be of type integer, not \"2\""],
+        ),
+        (
+            "  name: quick-start",
+            "  name: a-name-that-is-surely-too-long-for-the-jobs-that-are-made-of-it",
+            &["JobSet name is too long, generated job names would exceed 63 characters"],
+        ),
+        (
+            "    - name: leader\n      status",
+            "    - name: master\n      status",
+            &["replicatedJob: workers cannot depend on replicatedJob: master"],
+        ),
+    ] {
+        said_as_in("first-run", &validate(from, to), parts);
+    }
+}

@@ -497,7 +497,7 @@ fn a_cluster_that_is_not_there_is_a_clear_error() {
     let ended = place.run(&["list", "--kubeconfig", "absent"]);
     let said = &ended.expect_code(1).stderr;
     assert!(
-        said.starts_with("error: cannot read the kubeconfig absent"),
+        said.starts_with("error: cannot find the cluster: there is no kubeconfig absent; name one"),
         "{said}"
     );
 }

@@ -38,7 +38,7 @@ fn every_template_is_valid_and_most_run_to_their_end() {
                 .contains("0 errors, 0 warnings, 0 skipped"),
             "{checked:?}"
         );
-        // The controller of `jobset run` has no gates.
+        // Without processes there is no agent that would lift the barrier.
         if template != "in-place-restart" {
             let ended = place.run(&[
                 "run",

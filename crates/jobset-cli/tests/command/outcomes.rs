@@ -371,3 +371,69 @@ fn a_demand_that_no_node_meets_is_explained_when_requests_are_enforced() {
         running.wait().expect_code(130);
     }
 }
+
+#[test]
+fn a_role_that_never_becomes_ready_is_named_with_those_that_wait_for_it() {
+    let place = Place::new();
+    let mut manifest = jobset(
+        "stuck",
+        &[("leader", "sleep 1000"), ("workers", "true")],
+        &json!({}),
+    );
+    let roles = &mut manifest["spec"]["replicatedJobs"];
+    let leader = &mut roles[0]["template"]["spec"]["template"]["spec"]["containers"][0];
+    leader["readinessProbe"] = json!({
+        "exec": {"command": ["sh", "-c", "echo no model yet; exit 1"]}, "periodSeconds": 1,
+    });
+    roles[1]["dependsOn"] = json!([{"name": "leader", "status": "Ready"}]);
+    place.write("stuck.json", manifest.to_string());
+    let mut running = place.start(&["run", "stuck.json"]);
+    let (_, said) = running.wait_for("leader-0-0 is still not ready: Readiness probe failed");
+    assert!(said.contains("no model yet"), "{said}");
+    let (_, said) = running.wait_for("not started yet: workers");
+    assert_eq!(said.matches("still not ready").count(), 1, "{said}");
+    running.signal(Signal::SIGINT);
+    let ended = running.wait();
+    let stderr = &ended.expect_code(130).stderr;
+    for line in [
+        "stuck has not ended; it waits for\n  leader-0-0 is not ready: Readiness probe failed",
+        "\n  workers starts after leader (Ready)\n",
+    ] {
+        assert!(stderr.contains(line), "{line:?} in {stderr}");
+    }
+}
+
+#[test]
+fn a_port_that_another_pod_has_taken_is_explained() {
+    let place = Place::new();
+    let script = "echo 'OSError: [Errno 98] Address already in use'; exit 1";
+    let manifest = jobset("ports", &[("servers", script)], &json!({}));
+    let ended = place.run_with_input(&["run", "-"], &manifest.to_string());
+    let stderr = &ended.expect_code(1).stderr;
+    let hint =
+        "  hint              Pods share this machine's network: let the server listen on its";
+    assert!(stderr.contains(hint), "{stderr}");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let place = Place::new();
+    place.write(
+        "js.json",
+        jobset("js", &[("one", "echo said")], &json!({})).to_string(),
+    );
+    for options in [&["-o", "json"][..], &[]] {
+        let mut command = place.command(&[&["run", "js.json"][..], options].concat());
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let output = command.stdout(full).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(
+            stderr.contains("error: cannot write to standard output: No space left"),
+            "{stderr}"
+        );
+    }
+}

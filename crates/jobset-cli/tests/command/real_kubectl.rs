@@ -157,7 +157,12 @@ fn a_queue_admits_preempts_and_admits_again() {
     let mut running = place.start(&[&["up", "--kubeconfig", "kubeconfig"], &nodes[..]].concat());
     running.wait_for("export KUBECONFIG=");
     let script = repository("examples/suspended-start/queue.sh");
-    let output = kubectl.script(&script).output().unwrap();
+    // As the README calls it: with a path that is relative to where it is called.
+    let mut script = kubectl.script(&script);
+    script
+        .current_dir(place.path(""))
+        .env("KUBECONFIG", "kubeconfig");
+    let output = script.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let complaints = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}{complaints}");
@@ -211,7 +216,10 @@ fn a_run_that_waits_is_resumed_by_kubectl() {
     place.write("js.json", manifest.to_string());
     let mut running = place.start(&["run", "js.json", "--kubeconfig", "kubeconfig"]);
     let (_, said) = running.wait_for("js is suspended");
-    assert!(said.contains("kubectl patch jobset js"), "{said}");
+    assert!(
+        said.contains("jobset resume js --kubeconfig PATH"),
+        "{said}"
+    );
     kubectl.ok(&[
         "patch",
         "jobset",

@@ -125,3 +125,44 @@ fn containers_without_a_command_are_warned_of_where_they_are_to_be_processes() {
     let part = "spec.replicatedJobs[0].template.spec.template.spec.containers[0]: has no command";
     assert!(warned.expect_code(0).stdout.contains(part), "{warned:?}");
 }
+
+#[test]
+fn a_kind_that_is_miswritten_is_not_skipped() {
+    let place = Place::new();
+    let object = |api_version: &str, kind: &str| {
+        let object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}});
+        object.to_string()
+    };
+    for (api_version, kind, meant) in [
+        (
+            "jobset.x-k8s.io/v1alpha2",
+            "Jobset",
+            "JobSet (jobset.x-k8s.io/v1alpha2)",
+        ),
+        (
+            "jobset.x-k8s.io/v1alpha2",
+            "JobSets",
+            "JobSet (jobset.x-k8s.io/v1alpha2)",
+        ),
+        (
+            "jobset.x-k8s.io/v1",
+            "Jobset",
+            "JobSet (jobset.x-k8s.io/v1alpha2)",
+        ),
+        ("v1", "Configmap", "ConfigMap (v1)"),
+        ("batch/v1", "job", "Job (batch/v1)"),
+    ] {
+        let ended = place.run_with_input(&["validate", "-"], &object(api_version, kind));
+        ended.expect_code(2);
+        let line = format!("did you mean {meant}?");
+        assert!(ended.stdout.contains(&line), "{line}: {}", ended.stdout);
+    }
+    // What is called alike and belongs to others is none of our business.
+    for (api_version, kind) in [("batch.volcano.sh/v1alpha1", "Job"), ("v2", "configmap")] {
+        let ended = place.run_with_input(&["validate", "-"], &object(api_version, kind));
+        assert!(
+            ended.expect_code(0).stdout.contains("1 skipped"),
+            "{ended:?}"
+        );
+    }
+}

@@ -39,7 +39,8 @@ impl ProbeKind {
 pub(crate) enum Finding {
     /// Enough successes in a row.
     Passed,
-    /// One failure, the first of a row.
+    /// One failure: the first of a row, the tenth, the hundredth and so on, so that somebody who looks can
+    /// tell what has just begun from what does not end.
     Failure(String),
     /// Enough failures in a row.
     Failed,
@@ -83,7 +84,7 @@ impl Counter {
                 self.successes = 0;
                 self.failures = self.failures.saturating_add(1);
                 let mut findings = Vec::new();
-                if self.failures == 1 {
+                if is_power_of_ten(self.failures) {
                     findings.push(Finding::Failure(message));
                 }
                 if self.failures == self.failure_threshold {
@@ -93,6 +94,13 @@ impl Counter {
             }
         }
     }
+}
+
+fn is_power_of_ten(mut number: u32) -> bool {
+    while number >= 10 && number.is_multiple_of(10) {
+        number /= 10;
+    }
+    number == 1
 }
 
 /// Runs all probes of a container for as long as it lives; the caller drops the future at its end.
@@ -341,6 +349,20 @@ mod tests {
         assert_eq!(c.count(bad()).len(), 1);
         assert_eq!(c.count(bad()), [Finding::Failed]);
         assert_eq!(c.count(bad()), []);
+    }
+
+    #[test]
+    fn failures_that_do_not_end_are_told_again_ever_more_rarely() {
+        let mut c = Counter::new(&probe(json!({})));
+        let told: Vec<u32> = (1..=1000)
+            .filter(|_| {
+                let findings = c.count(Err("x".to_owned()));
+                findings.contains(&Finding::Failure("x".to_owned()))
+            })
+            .collect();
+        assert_eq!(told, [1, 10, 100, 1000]);
+        assert_eq!(c.count(Ok(())), [Finding::Passed]);
+        assert_eq!(c.count(Err("y".to_owned())).len(), 1, "a new row");
     }
 
     #[tokio::test]

@@ -150,3 +150,36 @@ fn consequences_are_what_the_plan_does_because_of_the_edit() {
     around.jobs.clear();
     assert_eq!(shown(&live, &live, &around), [""; 0]);
 }
+
+#[test]
+fn what_an_installation_without_webhooks_stores_is_what_the_file_says() {
+    let file = json!({
+        "apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet",
+        "metadata": {"name": "js"},
+        "spec": {"replicatedJobs": [{"name": "w", "replicas": 2, "template": {"spec": {
+            "template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}}}}]},
+    });
+    // No default of admission is there, and it has been resumed.
+    let mut live = file.clone();
+    live["metadata"] = json!({"name": "js", "namespace": "default", "uid": "u"});
+    live["spec"]["suspend"] = false.into();
+    let compared = |file: &Value| {
+        let edition = Edition::of(&live, file);
+        compare(&edition.live, &edition.new, FeatureGates::default()).unwrap()
+    };
+    assert!(compared(&file).judged.is_empty(), "{:?}", compared(&file));
+
+    let mut suspended = file.clone();
+    suspended["spec"]["suspend"] = true.into();
+    suspended["metadata"]["labels"] = json!({"a": "b"});
+    let comparison = compared(&suspended);
+    let edits = comparison.judged.iter().flat_map(|judged| &judged.edits);
+    let paths: Vec<String> = edits.map(Edit::path).collect();
+    assert_eq!(paths, ["metadata.labels", "spec.suspend"]);
+    assert!(comparison.refusals.is_empty(), "{comparison:?}");
+    // The server is asked about these two, and not about defaults.
+    let mut expected = live.clone();
+    expected["metadata"]["labels"] = json!({"a": "b"});
+    expected["spec"]["suspend"] = true.into();
+    assert_eq!(comparison.applied_to(&live), expected);
+}

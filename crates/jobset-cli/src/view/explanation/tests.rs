@@ -202,3 +202,41 @@ fn a_longer_job_name_is_not_the_same_job() {
         "first failed job: js-a-1"
     ));
 }
+
+#[test]
+fn a_role_that_waits_for_a_pod_that_is_not_ready() {
+    let running = |ready: bool| {
+        json!({"phase": "Running", "containerStatuses": [
+            {"name": "main", "image": "", "imageID": "", "ready": ready, "restartCount": 0,
+             "state": {"running": {}}},
+        ]})
+    };
+    let explain = |ready: bool| {
+        let status = json!({"restarts": 0, "replicatedJobsStatus": [
+            {"name": "leader", "ready": i32::from(ready), "active": 1, "succeeded": 0, "failed": 0,
+             "suspended": 0},
+        ]});
+        let about = ("Pod", "js-leader-0-0-abcde");
+        let note = "Readiness probe failed: dial tcp 127.0.0.2:80: refused";
+        let snapshot = snapshot(
+            jobset(&status),
+            vec![job("leader", 0, &json!({"active": 1}))],
+            vec![pod("leader", 0, 0, &running(ready))],
+            vec![event(5, about, "Warning", "Unhealthy", note)],
+        );
+        Explanation::of(&snapshot).text(false)
+    };
+    let waiting = "\nWaiting\n  workers: starts after leader (Ready)\n";
+    let probe = "  js-leader-0-0-abcde: not ready: Readiness probe failed: dial tcp 127.0.0.2:80: refused\n";
+    let text = explain(false);
+    assert!(
+        text.contains(&format!("{waiting}{probe}\nWhat happened")),
+        "{text}"
+    );
+    // What was the matter at the start is over.
+    let text = explain(true);
+    assert!(
+        text.contains(&format!("{waiting}\nWhat happened")),
+        "{text}"
+    );
+}
