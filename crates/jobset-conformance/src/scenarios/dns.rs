@@ -201,10 +201,10 @@ async fn backwards(world: &World, pod: &Running) -> anyhow::Result<()> {
         // CoreDNS makes one up where a Pod has none.
         names.push(full(world, &pod.address.replace('.', "-"), "js"));
     }
-    let answer = world.environment.dns()?;
-    let answer = answer.ask(&reverse(&pod.address)?, TYPE::PTR).await?;
-    check_eq!(answer, Answer::of(names), "{} backwards", pod.address);
-    Ok(())
+    let expected = BTreeMap::from([(reverse(&pod.address)?, Answer::of(names))]);
+    let what = "addresses lead back to names";
+    let dns = world.environment.dns()?;
+    dns.until(what, TYPE::PTR, &expected).await
 }
 
 /// Changes what the only Pod of a Job says of itself.
@@ -229,7 +229,9 @@ async fn until_none_serves(world: &World, service: &str) -> anyhow::Result<()> {
             let slices = state.all(Kind::Slice).map(|(_, slice)| slice);
             let mut endpoints = slices
                 .filter(of_service)
-                .flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+                .flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten())
+                .peekable();
+            endpoints.peek()?;
             endpoints
                 .all(|endpoint| endpoint["conditions"]["serving"] == false)
                 .then_some(())
