@@ -210,8 +210,14 @@ fn running_jobsets_are_listed_and_shown_as_trees() {
         "explain-suspended",
         &cluster
             .until(&["explain", "queued"], |ended| {
+                // The counts come with another write than the condition.
+                let counted = ["one", "1", "0", "0", "0", "0", "1", "0"];
                 ended.stdout.contains("SuspendedJobs: jobset is suspended")
                     && ended.stdout.contains("Created")
+                    && ended
+                        .stdout
+                        .lines()
+                        .any(|line| line.split_whitespace().eq(counted))
             })
             .stdout,
     );
