@@ -53,6 +53,7 @@ mod queue;
 mod reconcile;
 mod requests;
 mod short_names;
+mod slim;
 mod status;
 #[cfg(test)]
 mod testing;

@@ -6,14 +6,13 @@
 //! for `managedFields`. One JobSet that cannot be decoded must not blind the controller for all
 //! others, so its decoding error is a value, not an error of the list it came in.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::slim::slim_resources;
 use jobset_api::{JobSet, constants, defaulting};
 use jobset_core::{ChildJob, ChildPod};
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
@@ -330,40 +329,17 @@ impl<'de> Deserialize<'de> for WatchedJobSet {
     }
 }
 
-macro_rules! resource {
-    ($([$($generic:ident: $bound:path)?] $type:ty as $kind:ty),+) => {$(
-        impl$(<$generic: $bound>)? Resource for $type {
-            type DynamicType = ();
-            type Scope = NamespaceResourceScope;
-
-            fn kind((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::kind(&())
-            }
-            fn group((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::group(&())
-            }
-            fn version((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::version(&())
-            }
-            fn plural((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::plural(&())
-            }
-            fn meta(&self) -> &ObjectMeta {
-                &self.meta
-            }
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.meta
-            }
-        }
-    )+};
-}
-
 /// Namespaced built-in kinds.
 pub(crate) trait BuiltIn: Resource<DynamicType = ()> {}
 impl BuiltIn for k8s_openapi::api::core::v1::Service {}
 impl BuiltIn for k8s_openapi::api::core::v1::PersistentVolumeClaim {}
 
-resource!([] WatchedJob as Job, [] WatchedPod as Pod, [] WatchedJobSet as JobSet, [K: BuiltIn] WatchedName<K> as K);
+slim_resources!(
+    [] WatchedJob as Job, NamespaceResourceScope;
+    [] WatchedPod as Pod, NamespaceResourceScope;
+    [] WatchedJobSet as JobSet, NamespaceResourceScope;
+    [K: BuiltIn] WatchedName<K> as K, NamespaceResourceScope;
+);
 
 #[cfg(test)]
 mod tests {

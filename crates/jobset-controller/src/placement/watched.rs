@@ -1,16 +1,14 @@
 //! Pods and nodes as the watches decode them: only what is kept.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jobset_core::placement::PlacedPod;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
-use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
+use crate::slim::slim_resources;
 use crate::watched::Identity;
 
 /// A Pod.
@@ -69,37 +67,19 @@ fn identity_and_labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Obj
     })
 }
 
-macro_rules! resource {
-    ($($type:ty as $kind:ty, $scope:ty;)+) => {$(
-        impl Identity for $type {
-            fn identity(&self) -> &ObjectMeta {
-                &self.meta
-            }
-        }
-
-        impl Resource for $type {
-            type DynamicType = ();
-            type Scope = $scope;
-
-            fn kind((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::kind(&())
-            }
-            fn group((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::group(&())
-            }
-            fn version((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::version(&())
-            }
-            fn plural((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::plural(&())
-            }
-            fn meta(&self) -> &ObjectMeta {
-                &self.meta
-            }
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.meta
-            }
-        }
-    )+};
+impl Identity for WatchedPod {
+    fn identity(&self) -> &ObjectMeta {
+        &self.meta
+    }
 }
-resource!(WatchedPod as Pod, NamespaceResourceScope; WatchedNode as Node, ClusterResourceScope;);
+
+impl Identity for WatchedNode {
+    fn identity(&self) -> &ObjectMeta {
+        &self.meta
+    }
+}
+
+slim_resources!(
+    [] WatchedPod as Pod, NamespaceResourceScope;
+    [] WatchedNode as Node, ClusterResourceScope;
+);

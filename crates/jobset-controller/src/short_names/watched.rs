@@ -1,16 +1,14 @@
 //! Pods and slices as the watches decode them: only what is kept.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use jobset_core::short_names::{NameSlice, NamedPod};
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
+use crate::slim::slim_resources;
 use crate::watched::{Identity, Owner};
 
 /// A Pod, if names can lead to it.
@@ -86,37 +84,19 @@ fn identity(meta: &ObjectMeta) -> ObjectMeta {
     }
 }
 
-macro_rules! resource {
-    ($($type:ty as $kind:ty;)+) => {$(
-        impl Identity for $type {
-            fn identity(&self) -> &ObjectMeta {
-                &self.meta
-            }
-        }
-
-        impl Resource for $type {
-            type DynamicType = ();
-            type Scope = NamespaceResourceScope;
-
-            fn kind((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::kind(&())
-            }
-            fn group((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::group(&())
-            }
-            fn version((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::version(&())
-            }
-            fn plural((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::plural(&())
-            }
-            fn meta(&self) -> &ObjectMeta {
-                &self.meta
-            }
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.meta
-            }
-        }
-    )+};
+impl Identity for WatchedPod {
+    fn identity(&self) -> &ObjectMeta {
+        &self.meta
+    }
 }
-resource!(WatchedPod as Pod; WatchedSlice as EndpointSlice;);
+
+impl Identity for WatchedSlice {
+    fn identity(&self) -> &ObjectMeta {
+        &self.meta
+    }
+}
+
+slim_resources!(
+    [] WatchedPod as Pod, NamespaceResourceScope;
+    [] WatchedSlice as EndpointSlice, NamespaceResourceScope;
+);
